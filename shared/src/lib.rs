@@ -1,0 +1,1 @@
+//! The rules and edges that `ingest` and `worker` share.
