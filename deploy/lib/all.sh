@@ -1,0 +1,11 @@
+# What every command here begins with: the folders, and the pieces to source.
+# shellcheck shell=bash
+
+DEPLOY=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ROOT=$(dirname "$DEPLOY")
+TOOLS=$ROOT/.tools
+
+for piece in say ports process versions packages find_postgres nats_from_apt find_nats postgres nats; do
+  # shellcheck source=/dev/null
+  . "$DEPLOY/lib/$piece.sh"
+done

@@ -1,0 +1,78 @@
+# Background processes: start them out of reach of the terminal's Ctrl-C, recognise and stop them by pid file.
+# shellcheck shell=bash
+
+# launch PID_FILE LOG COMMAND...: in a process group of its own, so that Ctrl-C reaches only the script that started
+# it and the order of stopping is kept; hang-ups are ignored, so that a closed terminal leaves a detached one alone.
+launch() {
+  local pid_file=$1 log=$2
+  shift 2
+  set -m
+  (
+    trap '' HUP
+    exec "$@"
+  ) </dev/null >>"$log" 2>&1 &
+  echo $! >"$pid_file"
+  set +m
+}
+
+# command_line PID: its program and arguments, or nothing.
+command_line() {
+  if [ -r "/proc/$1/cmdline" ]; then
+    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null || true
+  elif command -v ps >/dev/null; then
+    ps -o args= -p "$1" 2>/dev/null || true
+  fi
+}
+
+# running_pid PID_FILE TEXT: prints the pid when that process is alive and its command line has TEXT in it; a pid that
+# was given to another program since is so never taken for ours. A zombie has no command line: not running.
+running_pid() {
+  local pid
+  if [ ! -s "$1" ]; then return 1; fi
+  IFS= read -r pid <"$1" || true
+  if ! kill -0 "$pid" 2>/dev/null; then return 1; fi
+  case "$(command_line "$pid")" in
+    *"$2"*) echo "$pid" ;;
+    *) return 1 ;;
+  esac
+}
+
+# stop_process PID_FILE TEXT SECONDS: SIGTERM, wait, SIGKILL after SECONDS. Prints how it ended.
+# While HURRY is set (a second Ctrl-C), SIGTERM is sent once more, which the programs take as "now".
+stop_process() {
+  local pid deadline hurried=''
+  if ! pid=$(running_pid "$1" "$2"); then
+    rm -f "$1"
+    echo "was not running"
+    return
+  fi
+  kill -TERM "$pid" 2>/dev/null || true
+  deadline=$(($(now_ms) + $3 * 1000))
+  while running_pid "$1" "$2" >/dev/null; do
+    if [ -n "${HURRY:-}" ] && [ -z "$hurried" ]; then
+      hurried=1
+      kill -TERM "$pid" 2>/dev/null || true
+    fi
+    if [ "$(now_ms)" -gt "$deadline" ]; then
+      kill -KILL "$pid" 2>/dev/null || true
+      rm -f "$1"
+      echo "did not stop within $3 s: killed"
+      return
+    fi
+    sleep 0.05
+  done
+  rm -f "$1"
+  echo "stopped"
+}
+
+# absolute_path PATH: without symbolic links, so that one folder has one name; it need not exist.
+absolute_path() {
+  local path=$1 rest='' base
+  case "$path" in /*) ;; *) path=$PWD/$path ;; esac
+  while [ ! -d "$path" ]; do
+    rest=/$(basename "$path")$rest
+    path=$(dirname "$path")
+  done
+  base=$(cd "$path" && pwd -P)
+  echo "${base%/}$rest"
+}
