@@ -1,1 +1,3 @@
 //! The rules and edges that `ingest` and `worker` share.
+
+pub mod domain;
