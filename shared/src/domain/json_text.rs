@@ -62,7 +62,7 @@ impl Scan<'_> {
                         return Err((Code::TooDeep, format!("is nested deeper than {} levels", limits::DEPTH)));
                     }
                     self.depth += 1;
-                    self.objects = self.objects << 1 | u64::from(byte == b'{');
+                    self.objects = (self.objects << 1) | u64::from(byte == b'{');
                     key_next = byte == b'{';
                     self.at += 1;
                 }

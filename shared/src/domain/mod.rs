@@ -3,7 +3,7 @@
 //! What varies from outside (the time of receipt, random bits, settings) comes in as a value, so every rule here can be
 //! tested with plain calls. Neighbours: [`crate::stream`] and [`crate::store`] are the edges that carry these types.
 
-//pub mod campaign;
+pub mod campaign;
 pub mod day;
 pub mod event;
 pub mod event_id;
@@ -12,7 +12,8 @@ pub mod json_text;
 pub mod limits;
 pub mod message;
 pub mod outcome;
+pub mod raw_object;
 pub mod timestamp;
-//pub mod traits;
+pub mod traits;
 pub mod user_key;
 pub mod violation;
