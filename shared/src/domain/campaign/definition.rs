@@ -1,7 +1,7 @@
 //! A campaign document: what it must hold to be saved, and how its fields are read.
 //!
 //! A document is a JSON object that an editor owns; the fields named here have a meaning, all others are kept as they are.
-//! [`validate`] is the door: strict, every fault named. [`super::compiled`] reads what is stored more leniently, because an
+//! [`validate`] is the door: strict, every fault named. [`super::compile`] reads what is stored more leniently, because an
 //! import may have brought what the door would have refused.
 
 use serde::Deserialize;
