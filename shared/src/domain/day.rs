@@ -51,7 +51,11 @@ pub fn file(raw: Option<ClientTime>, received_at: DateTime<Utc>, retention_days:
 /// `skew` is the batch's offset (see [`skew`]). A time without a zone, an unreadable one, one from before 2000 or more than a
 /// day ahead falls back to `received_at`; the raw text stays on the row.
 #[must_use]
-pub fn shown_time(event_time: Option<ClientTime>, received_at: DateTime<Utc>, skew: Option<TimeDelta>) -> (DateTime<Utc>, Flags) {
+pub fn shown_time(
+    event_time: Option<ClientTime>,
+    received_at: DateTime<Utc>,
+    skew: Option<TimeDelta>,
+) -> (DateTime<Utc>, Flags) {
     match event_time {
         None => (received_at, Flags::default()),
         Some(ClientTime::Unreadable) => (received_at, Flags::TIME_UNREADABLE),
@@ -118,7 +122,10 @@ mod tests {
         let filing = file(Some(parse_text("2026-11-22T05:59:00.000001")), at("2026-11-22T00:30:00Z"), 90);
         assert_eq!(filing.day.to_string(), "2026-11-22");
         assert_eq!(filing.flags, Flags::TIME_ZONELESS);
-        assert_eq!(shown_time(Some(parse_text("2026-11-22T05:59:00")), at("2026-11-22T00:30:00Z"), None).0, at("2026-11-22T00:30:00Z"));
+        assert_eq!(
+            shown_time(Some(parse_text("2026-11-22T05:59:00")), at("2026-11-22T00:30:00Z"), None).0,
+            at("2026-11-22T00:30:00Z")
+        );
     }
 
     #[test]

@@ -169,7 +169,9 @@ pub struct Event<'a> {
 }
 
 /// serde would copy the text of a `Cow<RawValue>`; a line is read in place.
-fn borrowed_raw<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, RawValue>>, D::Error> {
+fn borrowed_raw<'de: 'a, 'a, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'a, RawValue>>, D::Error> {
     Option::<&'de RawValue>::deserialize(deserializer).map(|raw| raw.map(Cow::Borrowed))
 }
 

@@ -57,7 +57,9 @@ pub fn event_id(kind: EventType, key: Option<UserKey<'_>>, name: Name<'_>, raw_t
     let mut hour = raw_time.map(|t| t.and_utc().timestamp_millis());
     match name {
         Name::MessageId(id) => hash.text(id),
-        Name::EventId { event_id, time, raw } => ["event_id", event_id, time, raw].map(|t| hash.text(t)).into_iter().collect(),
+        Name::EventId { event_id, time, raw } => {
+            ["event_id", event_id, time, raw].map(|t| hash.text(t)).into_iter().collect()
+        }
         Name::Idempotency { key, index, source } => {
             ["idempotency", source, key, &index.to_string()].map(|t| hash.text(t)).into_iter().collect()
         }
@@ -110,7 +112,15 @@ mod tests {
         assert_ne!(one, id("m2", "u", Some("2026-11-22T10:00:00Z")));
         assert_ne!(one, id("m1", "v", Some("2026-11-22T10:00:00Z")));
         assert_ne!(one, id("m1", "u", Some("2026-11-22T11:00:00Z")));
-        assert_ne!(one, event_id(EventType::Page, Some(UserKey::user("u")), Name::MessageId("m1"), parse_text("2026-11-22T10:00:00Z").as_written()));
+        assert_ne!(
+            one,
+            event_id(
+                EventType::Page,
+                Some(UserKey::user("u")),
+                Name::MessageId("m1"),
+                parse_text("2026-11-22T10:00:00Z").as_written()
+            )
+        );
     }
 
     #[test]

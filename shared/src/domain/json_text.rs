@@ -25,7 +25,8 @@ pub type Fault = (Code, String);
 /// Checks one well-formed JSON value.
 pub fn check(raw: &str) -> Result<Checked<'_>, Fault> {
     let bytes = raw.as_bytes();
-    let mut scan = Scan { bytes, at: 0, objects: 0, depth: 0, top_level_keys: 0, broken: Vec::new(), line_breaks: false };
+    let mut scan =
+        Scan { bytes, at: 0, objects: 0, depth: 0, top_level_keys: 0, broken: Vec::new(), line_breaks: false };
     scan.run()?;
     if scan.broken.is_empty() && !scan.line_breaks {
         return Ok(Checked { text: Cow::Borrowed(raw), repaired: false });
@@ -96,7 +97,10 @@ impl Scan<'_> {
 
     fn key(&mut self, length: usize) -> Result<(), Fault> {
         if length > limits::KEY_BYTES {
-            return Err((Code::TooLong, format!("has a key of {length} bytes; at most {} are allowed", limits::KEY_BYTES)));
+            return Err((
+                Code::TooLong,
+                format!("has a key of {length} bytes; at most {} are allowed", limits::KEY_BYTES),
+            ));
         }
         if self.depth == 1 {
             self.top_level_keys += 1;
@@ -151,11 +155,13 @@ impl Scan<'_> {
         }
         let text = std::str::from_utf8(token).unwrap_or_default();
         if token.len() > limits::NUMBER_CHARS {
-            let message = format!("has a number of {} characters; at most {} are allowed", token.len(), limits::NUMBER_CHARS);
+            let message =
+                format!("has a number of {} characters; at most {} are allowed", token.len(), limits::NUMBER_CHARS);
             return Err((Code::NumberOutOfRange, message));
         }
         let fits = if token.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) {
-            let mantissa_is_zero = !text.split(['e', 'E']).next().unwrap_or_default().bytes().any(|b| matches!(b, b'1'..=b'9'));
+            let mantissa_is_zero =
+                !text.split(['e', 'E']).next().unwrap_or_default().bytes().any(|b| matches!(b, b'1'..=b'9'));
             text.parse::<f64>().is_ok_and(|n| n.is_finite() && (n != 0.0 || mantissa_is_zero))
         } else {
             text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()
@@ -163,7 +169,10 @@ impl Scan<'_> {
         if fits {
             return Ok(());
         }
-        Err((Code::NumberOutOfRange, format!("has the number {text}, which does not fit in 64 bits; send it as a string")))
+        Err((
+            Code::NumberOutOfRange,
+            format!("has the number {text}, which does not fit in 64 bits; send it as a string"),
+        ))
     }
 }
 
@@ -178,7 +187,11 @@ mod tests {
 
     #[test]
     fn ordinary_values_pass_untouched() {
-        for raw in ["{}", "null", r#"{"a":[1,-2.5,1e10,18446744073709551615,-9223372036854775808],"b":"\u00e9\n\ud83d\ude00"}"#] {
+        for raw in [
+            "{}",
+            "null",
+            r#"{"a":[1,-2.5,1e10,18446744073709551615,-9223372036854775808],"b":"\u00e9\n\ud83d\ude00"}"#,
+        ] {
             assert_eq!(check(raw), Ok(Checked { text: Cow::Borrowed(raw), repaired: false }), "{raw}");
         }
     }
@@ -209,7 +222,8 @@ mod tests {
         let keys = |n| format!("{{{}}}", (0..n).map(|i| format!(r#""k{i}":0"#)).collect::<Vec<_>>().join(","));
         assert_eq!(code(&keys(2_000)), None);
         assert_eq!(code(&keys(2_001)), Some(Code::TooManyKeys));
-        for number in ["18446744073709551616", "-9223372036854775809", "1e400", "1e100000", "1e-400", &"9".repeat(400)] {
+        for number in ["18446744073709551616", "-9223372036854775809", "1e400", "1e100000", "1e-400", &"9".repeat(400)]
+        {
             assert_eq!(code(number), Some(Code::NumberOutOfRange), "{number}");
         }
         assert_eq!(code("0e999"), None);

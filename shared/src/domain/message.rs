@@ -104,11 +104,13 @@ pub fn decode(payload: &Bytes) -> Result<Message, DecodeError> {
     let damaged = |what: &str| DecodeError::Damaged(what.to_owned());
     let end = payload.iter().position(|&b| b == b'\n').ok_or_else(|| damaged("it has no header line"))?;
     let head = &payload[..end];
-    let version: Version = serde_json::from_slice(head).map_err(|e| DecodeError::Damaged(format!("its header is not ours ({e})")))?;
+    let version: Version =
+        serde_json::from_slice(head).map_err(|e| DecodeError::Damaged(format!("its header is not ours ({e})")))?;
     if version.v > FORMAT_VERSION {
         return Err(DecodeError::Newer(version.v));
     }
-    let header: Header = serde_json::from_slice(head).map_err(|e| DecodeError::Damaged(format!("its header is not ours ({e})")))?;
+    let header: Header =
+        serde_json::from_slice(head).map_err(|e| DecodeError::Damaged(format!("its header is not ours ({e})")))?;
     let body = payload.slice(end + 1..);
     let mut segments: Vec<Segment> = Vec::with_capacity(header.index.len());
     for (partition, offset, length, count) in header.index {
@@ -151,7 +153,10 @@ mod tests {
 
     #[test]
     fn a_newer_format_waits_and_rubbish_is_named() {
-        assert!(matches!(decode(&Bytes::from_static(b"{\"v\":9,\"shape\":\"unknown\"}\n")), Err(DecodeError::Newer(9))));
+        assert!(matches!(
+            decode(&Bytes::from_static(b"{\"v\":9,\"shape\":\"unknown\"}\n")),
+            Err(DecodeError::Newer(9))
+        ));
         for rubbish in [&b""[..], b"\n", b"{}", b"{\"v\":1}\n", b"\xff\n"] {
             assert!(matches!(decode(&Bytes::copy_from_slice(rubbish)), Err(DecodeError::Damaged(_))), "{rubbish:?}");
         }
@@ -159,9 +164,13 @@ mod tests {
 
     #[test]
     fn an_index_that_lies_is_damage() {
-        let header = |index: &str| Bytes::from(format!("{{\"v\":1,\"received_at\":\"1970-01-01T00:00:00Z\",\"index\":{index}}}\n{{}}\n"));
+        let header = |index: &str| {
+            Bytes::from(format!("{{\"v\":1,\"received_at\":\"1970-01-01T00:00:00Z\",\"index\":{index}}}\n{{}}\n"))
+        };
         assert!(decode(&header("[[3,0,3,1]]")).is_ok());
-        for index in ["[[3,0,4,1]]", "[[3,0,3,2]]", "[[3,0,2,1]]", "[[3,0,3,1],[3,0,3,1]]", "[[3,18446744073709551615,3,1]]"] {
+        for index in
+            ["[[3,0,4,1]]", "[[3,0,3,2]]", "[[3,0,2,1]]", "[[3,0,3,1],[3,0,3,1]]", "[[3,18446744073709551615,3,1]]"]
+        {
             assert!(matches!(decode(&header(index)), Err(DecodeError::Damaged(_))), "{index}");
         }
     }

@@ -28,8 +28,7 @@ impl RawObject {
 
     /// Sets one key to the JSON form of `value`.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> serde_json::Result<()> {
-        self.0
-            .insert(key.to_owned(), serde_json::value::to_raw_value(value)?);
+        self.0.insert(key.to_owned(), serde_json::value::to_raw_value(value)?);
         Ok(())
     }
 
@@ -45,9 +44,7 @@ impl RawObject {
 
     /// Every key with its value, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_ref()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
     }
 
     /// No key at all.
@@ -81,20 +78,12 @@ mod tests {
     fn values_keep_their_text() {
         let text = r#"{"a":1.50,"big":123456789012345678901234567890,"k\"":"\u00e9","n":null,"o":{"x": [1, 2]}}"#;
         assert_eq!(RawObject::parse(text).unwrap().to_json(), text);
-        assert_eq!(
-            serde_json::to_string(&RawObject::parse(text).unwrap()).unwrap(),
-            text
-        );
+        assert_eq!(serde_json::to_string(&RawObject::parse(text).unwrap()).unwrap(), text);
     }
 
     #[test]
     fn a_key_given_twice_has_its_last_value() {
-        assert_eq!(
-            RawObject::parse(r#"{"a":1,"b":2,"\u0061":3}"#)
-                .unwrap()
-                .to_json(),
-            r#"{"a":3,"b":2}"#
-        );
+        assert_eq!(RawObject::parse(r#"{"a":1,"b":2,"\u0061":3}"#).unwrap().to_json(), r#"{"a":3,"b":2}"#);
     }
 
     #[test]

@@ -111,7 +111,14 @@ mod tests {
 
     #[test]
     fn garbage_and_impossible_years_are_unreadable() {
-        for text in ["", "yesterday", "+275760-09-13T00:00:00.000Z", "-005000-01-01T00:00:00.000Z", "2026-13-45T00:00:00Z", "1969-12-31T23:59:59Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "+275760-09-13T00:00:00.000Z",
+            "-005000-01-01T00:00:00.000Z",
+            "2026-13-45T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+        ] {
             assert_eq!(parse_text(text), ClientTime::Unreadable, "{text}");
         }
     }

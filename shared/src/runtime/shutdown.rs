@@ -28,7 +28,8 @@ impl Shutdown {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let listening = stop.clone();
         tokio::spawn(async move {
-            let mut next = async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
+            let mut next =
+                async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
             let name = tokio::select! { name = next() => name, () = listening.soft.cancelled() => "a failure" };
             tracing::info!(cause = name, "stopping: finishing what was taken");
             listening.soft.cancel();

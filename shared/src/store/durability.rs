@@ -30,7 +30,9 @@ pub async fn problems(pool: &PgPool, settings: &Pipeline) -> Result<Vec<String>,
         [("fsync", fsync, None), ("full_page_writes", pages, None), ("synchronous_commit", commit, Some(synced))]
     {
         if !holds.unwrap_or(value == "on") {
-            problems.push(format!("PostgreSQL has {name} = {value}: set it to on, or a power cut loses what was committed"));
+            problems.push(format!(
+                "PostgreSQL has {name} = {value}: set it to on, or a power cut loses what was committed"
+            ));
         }
     }
     Ok(problems)

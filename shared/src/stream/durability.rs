@@ -30,10 +30,16 @@ pub async fn problems(connection: &Connection, settings: &Pipeline) -> Vec<Strin
     let server = connection.client.server_info();
     if !is_at_least(&server.version, OLDEST_SERVER) {
         let (major, minor, patch) = OLDEST_SERVER;
-        problems.push(format!("nats-server is {}, and needs to be {major}.{minor}.{patch} or newer: upgrade it", server.version));
+        problems.push(format!(
+            "nats-server is {}, and needs to be {major}.{minor}.{patch} or newer: upgrade it",
+            server.version
+        ));
     }
     if server.max_payload < SMALLEST_MAX_PAYLOAD_BYTES {
-        problems.push(format!("max_payload of nats-server is {} bytes: set it to 8MB in its configuration", server.max_payload));
+        problems.push(format!(
+            "max_payload of nats-server is {} bytes: set it to 8MB in its configuration",
+            server.max_payload
+        ));
     }
     problems.extend(sync_problems(settings).await);
     let context = lanes::jetstream(connection.client.clone());
@@ -64,7 +70,9 @@ async fn sync_problems(settings: &Pipeline) -> Vec<String> {
         return Vec::new();
     }
     if settings.nats_monitor_urls.is_empty() {
-        return vec!["NATS_MONITOR_URLS is not set: only a node's monitoring port tells whether it syncs each write".to_owned()];
+        return vec![
+            "NATS_MONITOR_URLS is not set: only a node's monitoring port tells whether it syncs each write".to_owned(),
+        ];
     }
     let mut problems = Vec::new();
     for url in &settings.nats_monitor_urls {
@@ -92,7 +100,9 @@ struct JszConfig {
 }
 
 async fn jetstream_of(url: &str) -> Result<Jsz, String> {
-    let uri: http::Uri = format!("{}/jsz?config=true", url.trim_end_matches('/')).parse().map_err(|e| format!("not an address ({e})"))?;
+    let uri: http::Uri = format!("{}/jsz?config=true", url.trim_end_matches('/'))
+        .parse()
+        .map_err(|e| format!("not an address ({e})"))?;
     let client: Client<_, Empty<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let read = async {
         let answer = client.get(uri).await.map_err(|e| e.to_string())?;

@@ -93,7 +93,9 @@ pub async fn state(context: &Context, lane: &Lane) -> Result<Option<StreamState>
     match context.get_stream(&lane.stream).await {
         Ok(stream) => Ok(Some(describe(stream.cached_info(), lane))),
         Err(e) => match e.kind() {
-            GetStreamErrorKind::JetStream(answer) if answer.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            GetStreamErrorKind::JetStream(answer) if answer.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND => {
+                Ok(None)
+            }
             _ => Err(StreamError::new(doing(), e)),
         },
     }
@@ -143,7 +145,11 @@ pub async fn mark_adopted(context: &Context, lane: &Lane) -> Result<(), StreamEr
 }
 
 /// Reads one message whole. `None`: it is not there (any more, or yet).
-pub async fn message(context: &Context, lane: &Lane, seq: u64) -> Result<Option<async_nats::jetstream::message::StreamMessage>, StreamError> {
+pub async fn message(
+    context: &Context,
+    lane: &Lane,
+    seq: u64,
+) -> Result<Option<async_nats::jetstream::message::StreamMessage>, StreamError> {
     let doing = || format!("reading message {seq} of stream {}", lane.stream);
     let stream = context.get_stream_no_info(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
     match stream.get_raw_message(seq).await {
@@ -167,7 +173,10 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
     expect(!metadata(STREAM_ID).is_empty(), "it was not created by this product (no id in its metadata)");
     expect(config.storage == StorageType::File, "its storage must be file");
     expect(config.retention == RetentionPolicy::Limits, "its retention must be limits");
-    expect(config.discard == DiscardPolicy::New, "its discard policy must be new: the old one drops unprocessed events");
+    expect(
+        config.discard == DiscardPolicy::New,
+        "its discard policy must be new: the old one drops unprocessed events",
+    );
     expect(config.max_age.is_zero(), "it must have no max_age: events may wait longer");
     expect(config.max_messages <= 0, "it must have no max_msgs");
     expect(!config.no_ack, "it must acknowledge");

@@ -52,42 +52,26 @@ impl Catalog {
     /// Active campaigns that listen to this event name, exactly as spelt. One hash lookup, however many others there are.
     #[must_use]
     pub fn triggered_by(&self, event: &str) -> &[Arc<Compiled>] {
-        self.by_trigger
-            .get(event)
-            .map_or(&[], |listeners| &listeners.campaigns)
+        self.by_trigger.get(event).map_or(&[], |listeners| &listeners.campaigns)
     }
 
     /// Does any of them look at traits? If not, they need not be read.
     #[must_use]
     pub fn needs_traits(&self, event: &str) -> bool {
-        self.by_trigger
-            .get(event)
-            .is_some_and(|listeners| listeners.need_traits)
+        self.by_trigger.get(event).is_some_and(|listeners| listeners.need_traits)
     }
 
     /// Active campaigns that listen to this event and whose rules all hold.
-    pub fn matches<'a>(
-        &'a self,
-        event: &str,
-        facts: Facts<'a>,
-    ) -> impl Iterator<Item = &'a Arc<Compiled>> + use<'a> {
-        self.triggered_by(event)
-            .iter()
-            .filter(move |campaign| campaign.rules_hold(&facts))
+    pub fn matches<'a>(&'a self, event: &str, facts: Facts<'a>) -> impl Iterator<Item = &'a Arc<Compiled>> + use<'a> {
+        self.triggered_by(event).iter().filter(move |campaign| campaign.rules_hold(&facts))
     }
 
     /// Active campaigns for a user apart from any event: the trigger does not count, the rules on traits must hold, and a
     /// campaign with a rule on event properties is never among them.
     #[must_use]
     pub fn for_user(&self, traits: &dyn Fields) -> Vec<&Arc<Compiled>> {
-        let facts = Facts {
-            traits,
-            properties: &JsonFields::none(),
-        };
-        self.for_users
-            .iter()
-            .filter(|campaign| campaign.rules_hold(&facts))
-            .collect()
+        let facts = Facts { traits, properties: &JsonFields::none() };
+        self.for_users.iter().filter(|campaign| campaign.rules_hold(&facts)).collect()
     }
 
     /// Stored campaigns that never match, with their faults; of any status.

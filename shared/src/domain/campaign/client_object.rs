@@ -34,15 +34,7 @@ struct ClientObject<'a> {
 }
 
 /// Fields of [`ClientObject`] that come from the document; they must not come twice.
-const SHAPED: [&str; 7] = [
-    "name",
-    "type",
-    "status",
-    "trigger",
-    "rules",
-    "config",
-    "targeting",
-];
+const SHAPED: [&str; 7] = ["name", "type", "status", "trigger", "rules", "config", "targeting"];
 
 /// The object for clients. Times are ISO 8601 in UTC with milliseconds, such as `2025-11-13T06:00:00.000Z`.
 ///
@@ -59,13 +51,9 @@ pub fn client_object(
         name: text(document, "name").unwrap_or_default(),
         kind: definition::kind(document),
         status: text(document, "status").unwrap_or_else(|| Status::Draft.as_str().to_owned()),
-        trigger: definition::triggers(document, &mut Vec::new())
-            .into_iter()
-            .next(),
-        rules: starting_with(document, "rules", '[')
-            .map_or_else(|| serde_json::from_str("[]"), Ok)?,
-        config: starting_with(document, "config", '{')
-            .map_or_else(|| serde_json::from_str("{}"), Ok)?,
+        trigger: definition::triggers(document, &mut Vec::new()).into_iter().next(),
+        rules: starting_with(document, "rules", '[').map_or_else(|| serde_json::from_str("[]"), Ok)?,
+        config: starting_with(document, "config", '{').map_or_else(|| serde_json::from_str("{}"), Ok)?,
         targeting: starting_with(document, "targeting", '{'),
         created_at,
         updated_at,
@@ -83,7 +71,5 @@ fn text(document: &RawObject, key: &str) -> Option<String> {
 }
 
 fn starting_with<'a>(document: &'a RawObject, key: &str, first: char) -> Option<&'a RawValue> {
-    document
-        .get(key)
-        .filter(|value| value.get().starts_with(first))
+    document.get(key).filter(|value| value.get().starts_with(first))
 }

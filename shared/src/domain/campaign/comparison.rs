@@ -55,9 +55,7 @@ impl Operator {
     /// Reads the spelling in a document.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|operator| operator.as_str() == text)
+        Self::ALL.into_iter().find(|operator| operator.as_str() == text)
     }
 
     /// Does `field <operator> wanted` hold? A field whose text cannot be decoded is as good as missing.
@@ -70,10 +68,7 @@ impl Operator {
             Self::Equal => field.equals(wanted),
             Self::NotEqual => !field.equals(wanted),
             Self::Greater => field.order(wanted) == Some(Ordering::Greater),
-            Self::GreaterOrEqual => matches!(
-                field.order(wanted),
-                Some(Ordering::Greater | Ordering::Equal)
-            ),
+            Self::GreaterOrEqual => matches!(field.order(wanted), Some(Ordering::Greater | Ordering::Equal)),
             Self::Less => field.order(wanted) == Some(Ordering::Less),
             Self::LessOrEqual => {
                 matches!(field.order(wanted), Some(Ordering::Less | Ordering::Equal))
@@ -214,9 +209,7 @@ impl<'a> Value<'a> {
     fn contains(&self, wanted: &Scalar<'_>) -> bool {
         match self {
             Self::Scalar(scalar) => scalar.contains(wanted),
-            Self::Array(raw) => elements(raw)
-                .into_iter()
-                .any(|element| element_equals(element, wanted)),
+            Self::Array(raw) => elements(raw).into_iter().any(|element| element_equals(element, wanted)),
             Self::Object => false,
         }
     }
@@ -226,10 +219,7 @@ fn decode_text(quoted: &str) -> Option<Cow<'_, str>> {
     if quoted.contains('\\') {
         return serde_json::from_str(quoted).ok().map(Cow::Owned);
     }
-    quoted
-        .strip_prefix('"')?
-        .strip_suffix('"')
-        .map(Cow::Borrowed)
+    quoted.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
 fn elements(array: &RawValue) -> Vec<&RawValue> {

@@ -65,15 +65,9 @@ pub fn compile(id: &str, version: i64, document: &RawObject) -> Result<Compiled,
     let rules = Rules::read(document, &mut faults);
     definition::check_objects(document, &mut faults);
     if !faults.is_empty() {
-        return Err(Inert {
-            id: id.to_owned(),
-            version,
-            faults,
-        });
+        return Err(Inert { id: id.to_owned(), version, faults });
     }
-    let active = document
-        .get("status")
-        .and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    let active = document.get("status").and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
     Ok(Compiled {
         id: id.to_owned(),
         version,
@@ -88,10 +82,7 @@ impl Compiled {
     /// The same, with the object that clients are given.
     #[must_use]
     pub fn with_client_object(self, object: Box<RawValue>) -> Self {
-        Self {
-            client_object: Some(object),
-            ..self
-        }
+        Self { client_object: Some(object), ..self }
     }
 
     /// Do all rules hold? Status and trigger are not looked at.

@@ -1,7 +1,7 @@
 //! A campaign document: what it must hold to be saved, and how its fields are read.
 //!
 //! A document is a JSON object that an editor owns; the fields named here have a meaning, all others are kept as they are.
-//! [`validate`] is the door: strict, every fault named. [`super::compiled`] reads what is stored more leniently, because an
+//! [`validate`] is the door: strict, every fault named. [`super::compile`] reads what is stored more leniently, because an
 //! import may have brought what the door would have refused.
 
 use serde::Deserialize;
@@ -89,24 +89,12 @@ pub fn validate(document: &RawObject) -> Result<Valid, Vec<Fault>> {
         return Err(faults);
     }
 
-    let cleaned = clean(document, &name, &kind, &rules)
-        .map_err(|error| vec![Fault::new("", "unwritable", error.to_string())])?;
-    Ok(Valid {
-        document: cleaned,
-        name,
-        kind,
-        status,
-        triggers,
-        dropped_artefact_rules: rules.artefacts,
-    })
+    let cleaned =
+        clean(document, &name, &kind, &rules).map_err(|error| vec![Fault::new("", "unwritable", error.to_string())])?;
+    Ok(Valid { document: cleaned, name, kind, status, triggers, dropped_artefact_rules: rules.artefacts })
 }
 
-fn clean(
-    document: &RawObject,
-    name: &str,
-    kind: &str,
-    rules: &Rules<'_>,
-) -> serde_json::Result<RawObject> {
+fn clean(document: &RawObject, name: &str, kind: &str, rules: &Rules<'_>) -> serde_json::Result<RawObject> {
     let mut cleaned = document.clone();
     for key in RESERVED {
         cleaned.remove(key);
@@ -121,16 +109,9 @@ fn clean(
 
 fn name(document: &RawObject, faults: &mut Vec<Fault>) -> String {
     let before = faults.len();
-    let name = optional_text(document, "name", faults)
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
+    let name = optional_text(document, "name", faults).unwrap_or_default().trim().to_owned();
     if name.is_empty() && faults.len() == before {
-        faults.push(Fault::new(
-            "name",
-            "required",
-            "must not be missing or blank",
-        ));
+        faults.push(Fault::new("name", "required", "must not be missing or blank"));
     }
     check_chars("name", &name, MAX_NAME_CHARS, faults);
     name
@@ -141,11 +122,7 @@ fn status(document: &RawObject, faults: &mut Vec<Fault>) -> Option<Status> {
     let status = Status::parse(&text);
     if status.is_none() {
         let allowed = Status::ALL.map(Status::as_str).join(", ");
-        faults.push(Fault::new(
-            "status",
-            "unknown_value",
-            format!("must be one of {allowed}, or absent"),
-        ));
+        faults.push(Fault::new("status", "unknown_value", format!("must be one of {allowed}, or absent")));
     }
     status
 }
@@ -164,9 +141,7 @@ pub(super) fn kind(document: &RawObject) -> String {
 /// `trigger` and `triggers` together, without duplicates; an empty `trigger` is none.
 pub(super) fn triggers(document: &RawObject, faults: &mut Vec<Fault>) -> Vec<String> {
     let mut triggers: Vec<String> = Vec::new();
-    if let Some(trigger) =
-        optional_text(document, "trigger", faults).filter(|trigger| !trigger.is_empty())
-    {
+    if let Some(trigger) = optional_text(document, "trigger", faults).filter(|trigger| !trigger.is_empty()) {
         check_chars("trigger", &trigger, MAX_TRIGGER_CHARS, faults);
         triggers.push(trigger);
     }
@@ -174,29 +149,17 @@ pub(super) fn triggers(document: &RawObject, faults: &mut Vec<Fault>) -> Vec<Str
         return triggers;
     };
     let Ok(listed) = Option::<Vec<String>>::deserialize(raw) else {
-        faults.push(Fault::new(
-            "triggers",
-            "wrong_type",
-            "must be an array of event names (strings), or absent",
-        ));
+        faults.push(Fault::new("triggers", "wrong_type", "must be an array of event names (strings), or absent"));
         return triggers;
     };
     let listed = listed.unwrap_or_default();
     if listed.len() > MAX_TRIGGERS {
-        let message = format!(
-            "has {} event names; at most {MAX_TRIGGERS} are allowed",
-            listed.len()
-        );
+        let message = format!("has {} event names; at most {MAX_TRIGGERS} are allowed", listed.len());
         faults.push(Fault::new("triggers", "too_many", message));
         return triggers;
     }
     for (index, trigger) in listed.into_iter().enumerate() {
-        check_chars(
-            &format!("triggers[{index}]"),
-            &trigger,
-            MAX_TRIGGER_CHARS,
-            faults,
-        );
+        check_chars(&format!("triggers[{index}]"), &trigger, MAX_TRIGGER_CHARS, faults);
         if !trigger.is_empty() && !triggers.contains(&trigger) {
             triggers.push(trigger);
         }
@@ -207,15 +170,8 @@ pub(super) fn triggers(document: &RawObject, faults: &mut Vec<Fault>) -> Vec<Str
 /// SDKs lose their whole list of campaigns over one `config` or `targeting` that is no object.
 pub(super) fn check_objects(document: &RawObject, faults: &mut Vec<Fault>) {
     for key in ["config", "targeting"] {
-        if document
-            .get(key)
-            .is_some_and(|value| !value.get().starts_with('{') && value.get() != "null")
-        {
-            faults.push(Fault::new(
-                key,
-                "wrong_type",
-                "must be a JSON object (not its text), or absent",
-            ));
+        if document.get(key).is_some_and(|value| !value.get().starts_with('{') && value.get() != "null") {
+            faults.push(Fault::new(key, "wrong_type", "must be a JSON object (not its text), or absent"));
         }
     }
 }
@@ -232,10 +188,6 @@ fn optional_text(document: &RawObject, key: &str, faults: &mut Vec<Fault>) -> Op
 fn check_chars(field: &str, text: &str, limit: usize, faults: &mut Vec<Fault>) {
     let length = text.chars().count();
     if length > limit {
-        faults.push(Fault::new(
-            field,
-            "too_long",
-            format!("is {length} characters long; at most {limit} are allowed"),
-        ));
+        faults.push(Fault::new(field, "too_long", format!("is {length} characters long; at most {limit} are allowed")));
     }
 }

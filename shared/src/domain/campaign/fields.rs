@@ -32,10 +32,7 @@ impl<'a> JsonFields<'a> {
     /// Fields of `text`, which is not read yet.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            index: OnceCell::new(),
-        }
+        Self { text, index: OnceCell::new() }
     }
 
     /// No fields.
@@ -47,10 +44,7 @@ impl<'a> JsonFields<'a> {
 
 impl Fields for JsonFields<'_> {
     fn field(&self, name: &str) -> Option<&RawValue> {
-        self.index
-            .get_or_init(|| serde_json::from_str(self.text).unwrap_or_default())
-            .get(name)
-            .copied()
+        self.index.get_or_init(|| serde_json::from_str(self.text).unwrap_or_default()).get(name).copied()
     }
 }
 
@@ -74,8 +68,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_their_decoded_name_and_the_last_of_two_counts() {
-        let fields =
-            JsonFields::new(r#" {"a.b": 1.0, "a": {"b": 2}, "\u00e9": null, "d": 1, "d": [ 2 ]} "#);
+        let fields = JsonFields::new(r#" {"a.b": 1.0, "a": {"b": 2}, "\u00e9": null, "d": 1, "d": [ 2 ]} "#);
         assert_eq!(field(&fields, "a.b"), Some("1.0"));
         assert_eq!(field(&fields, "é"), Some("null"));
         assert_eq!(field(&fields, "d"), Some("[ 2 ]"));

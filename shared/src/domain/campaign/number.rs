@@ -21,10 +21,7 @@ impl Number {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if !text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
-        {
+        if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
             return None;
         }
         if let Ok(whole) = text.parse() {
@@ -68,9 +65,7 @@ fn compare_mixed(whole: i128, double: f64) -> Ordering {
     if double < -I128_END {
         return Ordering::Greater;
     }
-    whole
-        .cmp(&(double.trunc() as i128))
-        .then_with(|| compare_finite(0.0, double.fract()))
+    whole.cmp(&(double.trunc() as i128)).then_with(|| compare_finite(0.0, double.fract()))
 }
 
 #[cfg(test)]
@@ -115,18 +110,12 @@ mod tests {
         }
         assert_eq!(compare("-0.0", "0"), Ordering::Equal);
         assert_eq!(Number::parse("-0.0").unwrap().to_string(), "0");
-        assert_eq!(
-            Number::parse("1e21").unwrap().to_string(),
-            "1000000000000000000000"
-        );
+        assert_eq!(Number::parse("1e21").unwrap().to_string(), "1000000000000000000000");
     }
 
     #[test]
     fn what_is_no_decimal_number_is_none() {
-        for text in [
-            "", " ", "-", ".", "e5", "1e", "0x10", "1_000", "1,5", "Infinity", "nan", "1e400", "१",
-            "5 5",
-        ] {
+        for text in ["", " ", "-", ".", "e5", "1e", "0x10", "1_000", "1,5", "Infinity", "nan", "1e400", "१", "5 5"] {
             assert!(Number::parse(text).is_none(), "{text}");
         }
     }

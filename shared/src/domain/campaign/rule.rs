@@ -36,9 +36,7 @@ pub struct Rule {
 impl Rule {
     /// Does the rule hold for these fields, which are those of its source? Never when the field is missing.
     pub(super) fn holds(&self, fields: &dyn Fields) -> bool {
-        fields
-            .field(&self.field)
-            .is_some_and(|field| self.operator.holds(field, &self.value))
+        fields.field(&self.field).is_some_and(|field| self.operator.holds(field, &self.value))
     }
 }
 
@@ -61,11 +59,7 @@ impl<'a> Rules<'a> {
             return rules;
         };
         let Ok(listed) = serde_json::from_str::<Option<Vec<&RawValue>>>(raw.get()) else {
-            faults.push(Fault::new(
-                "rules",
-                "wrong_type",
-                "must be an array of rules, or absent",
-            ));
+            faults.push(Fault::new("rules", "wrong_type", "must be an array of rules, or absent"));
             return rules;
         };
         for (index, raw) in listed.unwrap_or_default().into_iter().enumerate() {
@@ -81,18 +75,13 @@ impl<'a> Rules<'a> {
             let path = format!("rules[{index}]");
             match source {
                 Ok(source) => rules.compiled.extend(read_rule(&source, &path, faults)),
-                Err(_) => faults.push(Fault::new(
-                    path,
-                    "wrong_type",
-                    "must be an object {type, field, operator, value}",
-                )),
+                Err(_) => {
+                    faults.push(Fault::new(path, "wrong_type", "must be an object {type, field, operator, value}"))
+                }
             }
         }
         if rules.kept.len() > MAX_RULES {
-            let message = format!(
-                "has {} rules; at most {MAX_RULES} are allowed",
-                rules.kept.len()
-            );
+            let message = format!("has {} rules; at most {MAX_RULES} are allowed", rules.kept.len());
             faults.push(Fault::new("rules", "too_many", message));
         }
         rules
@@ -114,29 +103,17 @@ fn read_rule(source: &RawObject, path: &str, faults: &mut Vec<Fault>) -> Option<
         Some("attribute") => Source::Trait,
         _ => Source::Property,
     };
-    Some(Rule {
-        source: looks_at,
-        field: field?,
-        operator: operator?,
-        value: value?,
-    })
+    Some(Rule { source: looks_at, field: field?, operator: operator?, value: value? })
 }
 
 fn read_field(source: &RawObject, path: &str, faults: &mut Vec<Fault>) -> Option<Box<str>> {
     let field = read_text(source, "field").filter(|field| !field.is_empty());
     let Some(field) = field else {
-        faults.push(Fault::new(
-            path,
-            "required",
-            "must name a trait or property (a string, not empty)",
-        ));
+        faults.push(Fault::new(path, "required", "must name a trait or property (a string, not empty)"));
         return None;
     };
     if field.len() > MAX_FIELD_BYTES {
-        let message = format!(
-            "is {} bytes long; at most {MAX_FIELD_BYTES} are allowed",
-            field.len()
-        );
+        let message = format!("is {} bytes long; at most {MAX_FIELD_BYTES} are allowed", field.len());
         faults.push(Fault::new(path, "too_long", message));
         return None;
     }
@@ -146,21 +123,13 @@ fn read_field(source: &RawObject, path: &str, faults: &mut Vec<Fault>) -> Option
 fn read_operator(source: &RawObject, path: &str, faults: &mut Vec<Fault>) -> Option<Operator> {
     let offered = Operator::ALL.map(Operator::as_str).join(" ");
     let Some(text) = read_text(source, "operator") else {
-        faults.push(Fault::new(
-            path,
-            "required",
-            format!("must be one of {offered}"),
-        ));
+        faults.push(Fault::new(path, "required", format!("must be one of {offered}")));
         return None;
     };
     let operator = Operator::parse(&text);
     if operator.is_none() {
         let shown: String = text.chars().take(40).collect();
-        faults.push(Fault::new(
-            path,
-            "unknown_value",
-            format!("is {shown:?}; it must be one of {offered}"),
-        ));
+        faults.push(Fault::new(path, "unknown_value", format!("is {shown:?}; it must be one of {offered}")));
     }
     operator
 }
@@ -171,20 +140,13 @@ fn read_value(source: &RawObject, path: &str, faults: &mut Vec<Fault>) -> Option
         return Some(Scalar::Null);
     };
     if raw.get().len() > MAX_VALUE_BYTES {
-        let message = format!(
-            "is {} bytes long; at most {MAX_VALUE_BYTES} are allowed",
-            raw.get().len()
-        );
+        let message = format!("is {} bytes long; at most {MAX_VALUE_BYTES} are allowed", raw.get().len());
         faults.push(Fault::new(path, "too_long", message));
         return None;
     }
     let value = Scalar::decode(raw).map(Scalar::into_owned);
     if value.is_none() {
-        faults.push(Fault::new(
-            path,
-            "wrong_type",
-            "must be a string, a number, true, false or null",
-        ));
+        faults.push(Fault::new(path, "wrong_type", "must be a string, a number, true, false or null"));
     }
     value
 }

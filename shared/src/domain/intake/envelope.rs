@@ -126,7 +126,6 @@ fn syntax(error: &serde_json::Error) -> Unreadable {
     Unreadable(format!("the body is not valid JSON: {error}"))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

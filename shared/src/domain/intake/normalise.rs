@@ -55,12 +55,18 @@ pub fn normalise<'a>(
     request: &Request<'a>,
     random: impl FnOnce() -> u128,
 ) -> Result<Event<'a>, Rejection> {
-    let whole = |code, message: String| Rejection { message_id: None, violations: vec![Violation::new("event", code, message)] };
+    let whole = |code, message: String| Rejection {
+        message_id: None,
+        violations: vec![Violation::new("event", code, message)],
+    };
     if !raw.get().starts_with('{') {
         return Err(whole(Code::InvalidJson, format!("is {}; an event is a JSON object", kind_of(raw))));
     }
     if raw.get().len() > limits::EVENT_BYTES {
-        return Err(whole(Code::TooLong, format!("has {} bytes; at most {} are allowed", raw.get().len(), limits::EVENT_BYTES)));
+        return Err(whole(
+            Code::TooLong,
+            format!("has {} bytes; at most {} are allowed", raw.get().len(), limits::EVENT_BYTES),
+        ));
     }
     let fields = fields::split(raw.get()).map_err(|e| whole(Code::InvalidJson, format!("cannot be read: {e}")))?;
     let mut judge = Judge::default();
@@ -102,13 +108,17 @@ impl Judge {
         let previous_id = self.id(fields.previous_id.as_ref(), limits::ID_BYTES);
         let name = match kind {
             Some(EventType::Track) => self.name(fields.event.as_ref(), true),
-            Some(EventType::Page | EventType::Screen) => self.name(fields.name.as_ref().or(fields.event.as_ref()), false),
+            Some(EventType::Page | EventType::Screen) => {
+                self.name(fields.name.as_ref().or(fields.event.as_ref()), false)
+            }
             _ => None,
         };
         if kind == Some(EventType::Group) && group_id.as_deref().is_none_or(str::is_empty) {
             self.say("group_id", Code::MissingField, "a group call names its group");
         }
-        if kind == Some(EventType::Alias) && (previous_id.as_deref().is_none_or(str::is_empty) || fields.user_id.is_none()) {
+        if kind == Some(EventType::Alias)
+            && (previous_id.as_deref().is_none_or(str::is_empty) || fields.user_id.is_none())
+        {
             self.say("previous_id", Code::MissingField, "an alias call names previous_id and user_id");
         }
 
@@ -127,12 +137,18 @@ impl Judge {
         let both = fields.timestamp.as_ref().filter(|_| original.is_some());
         let extra = self.extra(kind, fields, both);
         let client_time = original.as_ref().or(time.as_ref());
-        let sent_at = fields.sent_at.as_ref().map(|f| f.raw).or(request.sent_at).map(|raw| read_time(&Field { name: "sentAt".into(), raw }).1);
+        let sent_at = fields
+            .sent_at
+            .as_ref()
+            .map(|f| f.raw)
+            .or(request.sent_at)
+            .map(|raw| read_time(&Field { name: "sentAt".into(), raw }).1);
 
         let kind = kind?;
         let filing = day::file(client_time.map(|t| t.1), request.received_at, request.retention_days);
         let skew = day::skew(sent_at, request.received_at);
-        let (timestamp, time_flags) = day::shown_time(time.as_ref().or(original.as_ref()).map(|t| t.1), request.received_at, skew);
+        let (timestamp, time_flags) =
+            day::shown_time(time.as_ref().or(original.as_ref()).map(|t| t.1), request.received_at, skew);
 
         let key = UserKey::of(user_id.as_deref(), anonymous_id.as_deref(), request.placeholders);
         let named = match (&message_id, &event_id, client_time, request.idempotency_key) {
@@ -195,7 +211,11 @@ impl Judge {
         let kind = self.text(field).and_then(|text| EventType::parse(&text));
         if kind.is_none() {
             let sent: String = field.raw.get().chars().take(40).collect();
-            self.say(&field.name, Code::UnknownType, format!("is {sent}; it is one of track, identify, page, screen, group, alias"));
+            self.say(
+                &field.name,
+                Code::UnknownType,
+                format!("is {sent}; it is one of track, identify, page, screen, group, alias"),
+            );
         }
         kind
     }
@@ -230,7 +250,11 @@ impl Judge {
             return None;
         };
         if text.len() > limit_bytes {
-            self.say(&field.name, Code::TooLong, format!("has {} bytes; at most {limit_bytes} are allowed", text.len()));
+            self.say(
+                &field.name,
+                Code::TooLong,
+                format!("has {} bytes; at most {limit_bytes} are allowed", text.len()),
+            );
             return None;
         }
         Some(text)
@@ -252,7 +276,11 @@ impl Judge {
         }
         let characters = text.chars().count();
         if characters > limits::EVENT_NAME_CHARS {
-            self.say(&field.name, Code::TooLong, format!("has {characters} characters; at most {} are allowed", limits::EVENT_NAME_CHARS));
+            self.say(
+                &field.name,
+                Code::TooLong,
+                format!("has {characters} characters; at most {} are allowed", limits::EVENT_NAME_CHARS),
+            );
         }
         Some(text)
     }
@@ -292,7 +320,12 @@ impl Judge {
     }
 
     /// Every field that has no column, as one object. `timestamp` is among them when `originalTimestamp` is the raw time.
-    fn extra<'a>(&mut self, kind: Option<EventType>, fields: &Fields<'a>, timestamp: Option<&Field<'a>>) -> Option<Cow<'a, RawValue>> {
+    fn extra<'a>(
+        &mut self,
+        kind: Option<EventType>,
+        fields: &Fields<'a>,
+        timestamp: Option<&Field<'a>>,
+    ) -> Option<Cow<'a, RawValue>> {
         let has_name = matches!(kind, Some(EventType::Page | EventType::Screen));
         let name = fields.name.as_ref().filter(|_| !has_name);
         let event = fields.event.as_ref().filter(|_| match kind {
@@ -303,12 +336,24 @@ impl Judge {
         let mut text = String::new();
         for field in name.into_iter().chain(event).chain(timestamp).chain(&fields.extra) {
             if field.name.len() > limits::KEY_BYTES {
-                self.say("event", Code::TooLong, format!("has a field name of {} bytes; at most {} are allowed", field.name.len(), limits::KEY_BYTES));
+                self.say(
+                    "event",
+                    Code::TooLong,
+                    format!(
+                        "has a field name of {} bytes; at most {} are allowed",
+                        field.name.len(),
+                        limits::KEY_BYTES
+                    ),
+                );
                 continue;
             }
             let Some(value) = self.value(field) else { continue };
             text.push(if text.is_empty() { '{' } else { ',' });
-            let name = if field.name.contains('\0') { Cow::Owned(field.name.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(field.name.as_ref()) };
+            let name = if field.name.contains('\0') {
+                Cow::Owned(field.name.replace('\0', "\u{fffd}"))
+            } else {
+                Cow::Borrowed(field.name.as_ref())
+            };
             text.push_str(&serde_json::to_string(&name).unwrap_or_default());
             text.push(':');
             text.push_str(value.get());

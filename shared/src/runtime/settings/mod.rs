@@ -213,7 +213,12 @@ mod tests {
         reader.text(&KEY);
         reader.duration(&WAIT);
         let text = reader.finish().unwrap_err().to_string();
-        for part in ["3 setting(s)", "COUNT=many is not a whole number from 1 to 9", "KEY is not set: the key", "WAIT_SECONDS=-1"] {
+        for part in [
+            "3 setting(s)",
+            "COUNT=many is not a whole number from 1 to 9",
+            "KEY is not set: the key",
+            "WAIT_SECONDS=-1",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }

@@ -5,30 +5,45 @@ use std::time::Duration;
 use super::{Reader, Secret, Setting};
 use crate::domain::user_key::Placeholders;
 
-static PROFILE: Setting =
-    Setting::new("PROFILE", "development", "`production` refuses development keys, keyless calls and anything that risks data");
-static DATABASE_URL: Setting = Setting::required("DATABASE_URL", "PostgreSQL (15 or newer), postgres://user:password@host:port/database").secret();
-static NATS_URL: Setting = Setting::required("NATS_URL", "NATS with JetStream (2.15.1 or newer), nats://host:port, several with commas").secret();
+static PROFILE: Setting = Setting::new(
+    "PROFILE",
+    "development",
+    "`production` refuses development keys, keyless calls and anything that risks data",
+);
+static DATABASE_URL: Setting =
+    Setting::required("DATABASE_URL", "PostgreSQL (15 or newer), postgres://user:password@host:port/database").secret();
+static NATS_URL: Setting =
+    Setting::required("NATS_URL", "NATS with JetStream (2.15.1 or newer), nats://host:port, several with commas")
+        .secret();
 static NATS_MONITOR_URLS: Setting = Setting::new(
     "NATS_MONITOR_URLS",
     "",
     "monitoring address of every NATS node, http://host:port with commas; only there one can see whether writes are synced",
 );
 static STREAM_PREFIX: Setting = Setting::new("STREAM_PREFIX", "EVENTS", "streams are named `<prefix>_<lane>`");
-static STREAM_MAX_BYTES: Setting =
-    Setting::new("STREAM_MAX_BYTES", "10737418240", "size of each lane's stream; a full stream refuses events. Below 70 % of the volume");
-static STREAM_REPLICAS: Setting = Setting::new("STREAM_REPLICAS", "1", "copies of the stream: 3 on a cluster of three. Used at creation");
+static STREAM_MAX_BYTES: Setting = Setting::new(
+    "STREAM_MAX_BYTES",
+    "10737418240",
+    "size of each lane's stream; a full stream refuses events. Below 70 % of the volume",
+);
+static STREAM_REPLICAS: Setting =
+    Setting::new("STREAM_REPLICAS", "1", "copies of the stream: 3 on a cluster of three. Used at creation");
 static PARTITIONS: Setting = Setting::new("PARTITIONS", "16", "units of ownership; fixed when the streams are created");
 static LANES: Setting = Setting::new("LANES", "1", "streams to spread over; fixed when the streams are created");
-static RETENTION_DAYS: Setting = Setting::new("RETENTION_DAYS", "90", "how long events are kept; the same for all programs");
-static PLACEHOLDER_USER_IDS: Setting =
-    Setting::new("PLACEHOLDER_USER_IDS", "anonymous", "user ids that stand for strangers, with commas; the empty one always does");
+static RETENTION_DAYS: Setting =
+    Setting::new("RETENTION_DAYS", "90", "how long events are kept; the same for all programs");
+static PLACEHOLDER_USER_IDS: Setting = Setting::new(
+    "PLACEHOLDER_USER_IDS",
+    "anonymous",
+    "user ids that stand for strangers, with commas; the empty one always does",
+);
 static ACCEPT_DATA_LOSS: Setting = Setting::new(
     "ACCEPT_DATA_LOSS_ON_POWER_CUT",
     "false",
     "`true` runs on a NATS or PostgreSQL that is not proven to sync each write. Never in production",
 );
-static CATALOG_POLL: Setting = Setting::new("CATALOG_POLL_MILLISECONDS", "500", "how often each process looks whether campaigns changed");
+static CATALOG_POLL: Setting =
+    Setting::new("CATALOG_POLL_MILLISECONDS", "500", "how often each process looks whether campaigns changed");
 static LOG_FORMAT: Setting = Setting::new("LOG_FORMAT", "json", "`json` or `pretty`");
 static LOG_LEVEL: Setting = Setting::new("LOG_LEVEL", "info", "a level, or directives such as `info,worker=debug`");
 
