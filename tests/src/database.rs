@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::NaiveDate;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
@@ -59,6 +60,18 @@ impl TestDatabase {
     /// When the query fails.
     pub async fn number(&self, query: &str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap_or_else(|e| panic!("{query}: {e}"))
+    }
+
+    /// The daily partitions of `events`, oldest first: table name and day.
+    ///
+    /// # Panics
+    /// When the catalog cannot be read.
+    pub async fn event_partitions(&self) -> Vec<(String, NaiveDate)> {
+        let query =
+            "SELECT c.relname::text, substring(pg_get_expr(c.relpartbound, c.oid) FROM '\\d{4}-\\d\\d-\\d\\d')::date
+                       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                      WHERE i.inhparent = 'events'::regclass ORDER BY 2";
+        sqlx::query_as(query).fetch_all(&self.pool).await.expect("the catalog can be read")
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Setup {
     campaigns: Vec<Value>,
     environment: Vec<(String, String)>,
     services: Services,
+    wait: bool,
 }
 
 impl Default for Setup {
@@ -35,6 +36,7 @@ impl Default for Setup {
             campaigns: Vec::new(),
             environment: Vec::new(),
             services: Services::shared().clone(),
+            wait: true,
         }
     }
 }
@@ -83,6 +85,13 @@ impl Setup {
         self
     }
 
+    /// [`Self::start`] then does not wait until the programs are ready.
+    #[must_use]
+    pub fn without_waiting(mut self) -> Self {
+        self.wait = false;
+        self
+    }
+
     /// Starts everything and waits until all of it is ready.
     pub async fn start(self) -> Pipeline {
         let database = TestDatabase::create(&self.services.database_url).await;
@@ -107,7 +116,9 @@ impl Setup {
         };
         (0..self.ingests).for_each(|_| pipeline.add_ingest());
         (0..self.workers).for_each(|_| pipeline.add_worker());
-        pipeline.ready().await;
+        if self.wait {
+            pipeline.ready().await;
+        }
         pipeline
     }
 }

@@ -152,8 +152,9 @@ async fn when_most_rows_of_many_users_fail_alike_nothing_is_put_aside() {
 async fn an_event_whose_day_has_no_partition_gets_one() {
     let pipeline = Pipeline::start().await;
     let day = chrono::Utc::now().date_naive() - chrono::Days::new(30);
-    let drop = format!("DROP TABLE IF EXISTS events_{}", day.format("%Y_%m_%d"));
-    sqlx::query(&drop).execute(&pipeline.database.pool).await.unwrap();
+    for (table, _) in pipeline.database.event_partitions().await.iter().filter(|(_, of)| *of == day) {
+        sqlx::query(&format!("DROP TABLE {table}")).execute(&pipeline.database.pool).await.unwrap();
+    }
     let body = json!({"user_id": "u", "event": "late", "messageId": "m", "timestamp": format!("{day}T12:00:00Z")});
     for _ in 0..2 {
         pipeline.client().accepted("/v1/track", &body).await;
@@ -161,5 +162,6 @@ async fn an_event_whose_day_has_no_partition_gets_one() {
     pipeline.drained().await;
     let query = format!("SELECT count(*) FROM events WHERE day = '{day}'");
     assert_eq!(pipeline.database.number(&query).await, 1);
+    assert!(pipeline.database.event_partitions().await.iter().any(|(_, of)| *of == day));
     assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters").await, 0);
 }
