@@ -127,8 +127,12 @@ async fn template(admin: &mut PgConnection, server_url: &str) -> String {
         let half_made = format!("{name}_new");
         run(admin, &format!("DROP DATABASE IF EXISTS {half_made} WITH (FORCE)")).await;
         run(admin, &format!("CREATE DATABASE {half_made} TEMPLATE template0")).await;
-        let output =
-            program::run("worker", &["migrate"], &[("DATABASE_URL".to_owned(), url_of(server_url, &half_made))]).await;
+        // It reads all settings, and asks only the database.
+        let environment = [
+            ("DATABASE_URL".to_owned(), url_of(server_url, &half_made)),
+            ("NATS_URL".to_owned(), "nats://unused".to_owned()),
+        ];
+        let output = program::run("worker", &["migrate"], &environment).await;
         assert!(output.status.success(), "worker migrate failed:\n{}", output.text);
         run(admin, &format!("ALTER DATABASE {half_made} RENAME TO {name}")).await;
     }
