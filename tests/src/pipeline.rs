@@ -49,7 +49,7 @@ impl Setup {
         self
     }
 
-    /// This many worker processes.
+    /// This many worker processes. Without any the stream, which is the first worker's to make, is made here.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
@@ -105,6 +105,9 @@ impl Setup {
             environment.push((name, value));
         }
         let stream = TestStream::connect(&self.services.nats_url, &prefix).await;
+        if self.workers == 0 {
+            stream.create(&environment).await;
+        }
         let mut pipeline = Pipeline {
             ingests: Vec::new(),
             workers: Vec::new(),

@@ -173,7 +173,8 @@ async fn a_replay_of_the_window_changes_nothing() {
     let mut found = tests::oracle::Found::of(&pipeline).await;
     found.published_by_partition = None;
     tests::oracle::judge(&log, &found, 0).assert_clean(&log);
-    assert_eq!(found.books[2], 3_000, "each event was read once more, and was a duplicate");
+    let sent = i64::try_from(log.acknowledged.len()).unwrap();
+    assert_eq!(found.books[2], sent, "each event was read once more, and was a duplicate");
 }
 
 #[tokio::test]

@@ -2,9 +2,6 @@
 
 use std::path::Path;
 
-use shared::runtime::settings::Reader;
-use shared::runtime::settings::pipeline::Pipeline as Shared;
-use shared::stream::lanes;
 use tests::folder::Folder;
 use tests::load::{Control, Load, Log};
 use tests::oracle::{Found, campaigns, judge};
@@ -24,13 +21,6 @@ async fn load(pipeline: &Pipeline, seed: u64) -> Log {
 async fn adopt(pipeline: &Pipeline) {
     let output = run("worker", &["adopt-stream"], pipeline.environment()).await;
     assert!(output.status.success(), "{}", output.text);
-}
-
-/// Makes an empty stream of the same name and settings, as a person or a script might.
-async fn recreate(pipeline: &Pipeline) {
-    let mut reader = Reader::from_map(pipeline.environment().iter().cloned());
-    let settings = Shared::read(&mut reader);
-    lanes::create(&pipeline.stream.context, &pipeline.stream.lane, &settings).await.unwrap();
 }
 
 /// Ingest must refuse with 503, a reason and Retry-After.
@@ -83,7 +73,7 @@ async fn a_recreated_stream_is_recognised_although_it_is_empty() {
     pipeline.client().accepted("/v1/track", &serde_json::json!({"user_id": "u", "event": "e"})).await;
     pipeline.drained().await;
     pipeline.stream.delete().await;
-    recreate(&pipeline).await;
+    pipeline.stream.create(pipeline.environment()).await;
     let said = pipeline.workers[0].unready().await;
     assert!(said.contains("anew"), "the gap is not named: {said}");
     pipeline.ingests[0].unready().await;
@@ -108,7 +98,7 @@ async fn a_load_across_a_recreated_stream_skips_and_doubles_nothing() {
     let before = load(&pipeline, 1).await;
     pipeline.drained().await;
     pipeline.stream.delete().await;
-    recreate(&pipeline).await;
+    pipeline.stream.create(pipeline.environment()).await;
     for worker in &pipeline.workers {
         worker.unready().await;
     }
