@@ -1,0 +1,70 @@
+//! Connections to PostgreSQL, with the time limits on the database's side.
+//!
+//! Rule of the house: a database future is never put inside a `timeout` or `select!`. sqlx 0.8.4 to 0.9.0 hand a connection back
+//! with an open transaction when `begin` is cancelled; limits belong into the session instead.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::runtime::settings::pipeline::Pipeline;
+
+/// Limits that the server keeps for a session.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// Longest statement.
+    pub statement: Duration,
+    /// Longest wait for a lock.
+    pub lock: Duration,
+    /// Longest pause inside a transaction; a worker's must be below its lease.
+    pub idle_in_transaction: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            statement: Duration::from_secs(10),
+            lock: Duration::from_secs(5),
+            idle_in_transaction: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Options of a session under a name that `pg_stat_activity` shows.
+pub fn options(settings: &Pipeline, name: &str, limits: SessionLimits) -> Result<PgConnectOptions, sqlx::Error> {
+    let milliseconds = |d: Duration| d.as_millis().to_string();
+    Ok(PgConnectOptions::from_str(settings.database_url.expose())?.application_name(name).options([
+        ("statement_timeout", milliseconds(limits.statement)),
+        ("lock_timeout", milliseconds(limits.lock)),
+        ("idle_in_transaction_session_timeout", milliseconds(limits.idle_in_transaction)),
+        // The peer may be gone without a word: notice unacknowledged data within this time.
+        ("tcp_user_timeout", milliseconds(limits.idle_in_transaction)),
+        ("timezone", "UTC".to_owned()),
+        // ROLLBACK outside a transaction is a warning on every acquire.
+        ("client_min_messages", "error".to_owned()),
+    ]))
+}
+
+/// A pool that connects when first used, so a program can start before its database.
+pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .min_connections(0)
+        .acquire_timeout(Duration::from_secs(3))
+        .idle_timeout(Duration::from_secs(300))
+        // A connection that was left inside a transaction must not carry it to its next user.
+        .before_acquire(|connection, _| {
+            Box::pin(async move {
+                sqlx::Executor::execute(connection, "ROLLBACK").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+/// The SQLSTATE of a failure, if the database itself reported it.
+#[must_use]
+pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned())
+}

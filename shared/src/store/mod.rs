@@ -1,0 +1,8 @@
+//! The edge to PostgreSQL that both programs share: connecting, the schema's version, and the snapshot of the campaigns.
+//!
+//! What only one program does with the database lives in that program.
+
+pub mod catalog;
+pub mod connection;
+pub mod durability;
+pub mod schema;

@@ -1,0 +1,66 @@
+//! The connection to NATS: survives outages by itself, and says when it is gone or back.
+
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, connection::State};
+use tokio::sync::watch;
+
+use super::StreamError;
+use crate::runtime::settings::pipeline::Pipeline;
+
+/// A connection and a counter that grows each time it is (re-)established: readers start anew on each step.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The client; clones share the connection.
+    pub client: Client,
+    /// How often the connection was established.
+    pub epochs: watch::Receiver<u64>,
+}
+
+impl Connection {
+    /// Is the connection up, as far as the client knows?
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}
+
+/// Connects under a name. Returns at once, also when the server is away: it keeps trying.
+///
+/// Pings every 5 s, so a black hole is noticed in ten seconds (the library's default takes minutes).
+pub async fn connect(settings: &Pipeline, name: &str) -> Result<Connection, StreamError> {
+    let (epoch, epochs) = watch::channel(0);
+    let servers: Vec<String> = settings.nats_url.expose().split(',').map(|s| s.trim().to_owned()).collect();
+    let client = ConnectOptions::new()
+        .name(name)
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .ping_interval(Duration::from_secs(5))
+        .connection_timeout(Duration::from_secs(3))
+        .request_timeout(Some(Duration::from_secs(5)))
+        .reconnect_delay_callback(|attempts| Duration::from_millis(if attempts <= 1 { 0 } else { 100 }))
+        .event_callback(move |event| {
+            match &event {
+                Event::Connected => epoch.send_modify(|n| *n += 1),
+                Event::Disconnected => tracing::warn!("the connection to NATS is gone; trying again"),
+                other => tracing::warn!(event = %other, "NATS"),
+            }
+            async {}
+        })
+        .connect(servers)
+        .await
+        .map_err(|e| StreamError::new("connecting to NATS_URL", e))?;
+    Ok(Connection { client, epochs })
+}
+
+/// Waits until the connection is up; gives up after `patience`.
+pub async fn wait_until_up(connection: &Connection, patience: Duration) -> bool {
+    let deadline = tokio::time::Instant::now() + patience;
+    while !connection.is_up() {
+        if tokio::time::Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
+}

@@ -1,0 +1,211 @@
+//! Lanes: the streams that hold the events, one stream each, never another subject of one stream (streams sync in parallel).
+//!
+//! The numbers of partitions and lanes are part of a stream's metadata from its creation: they decide where a user's events lie,
+//! so a program with other settings must not touch it. A stream's *generation* is our id in its metadata and its creation time:
+//! a stream that was deleted and made anew has another one, whatever its name.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self, Context,
+    context::GetStreamErrorKind,
+    stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
+};
+use uuid::Uuid;
+
+use super::StreamError;
+use crate::runtime::settings::pipeline::Pipeline;
+
+const STREAM_ID: &str = "ec-stream-id";
+const PARTITIONS: &str = "ec-partitions";
+const LANES: &str = "ec-lanes";
+/// Changes when an operator adopts a stream after a gap; ingest then trusts it again.
+const ADOPTED: &str = "ec-adopted";
+
+/// Names of one lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// From 0.
+    pub number: u16,
+    /// Stream name, `<prefix>_<lane>`.
+    pub stream: String,
+    /// Its one subject.
+    pub subject: String,
+}
+
+impl Lane {
+    /// Lane `number` under a prefix.
+    #[must_use]
+    pub fn new(prefix: &str, number: u16) -> Self {
+        Self { number, stream: format!("{prefix}_{number}"), subject: format!("{prefix}.{number}") }
+    }
+
+    /// The lane that holds a partition.
+    #[must_use]
+    pub fn of_partition(partition: u16, lanes: u16) -> u16 {
+        partition % lanes.max(1)
+    }
+
+    /// All lanes of the settings.
+    #[must_use]
+    pub fn all(settings: &Pipeline) -> Vec<Self> {
+        (0..settings.lanes).map(|number| Self::new(&settings.stream_prefix, number)).collect()
+    }
+}
+
+/// What a stream says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamState {
+    /// Identity of this very stream; see the module.
+    pub generation: String,
+    /// Changes with each adoption; empty before the first.
+    pub adopted: String,
+    /// Lowest sequence still there, or the next one to come when it is empty.
+    pub first_seq: u64,
+    /// Highest sequence ever.
+    pub last_seq: u64,
+    /// Bytes held.
+    pub bytes: u64,
+    /// Bytes it may hold.
+    pub max_bytes: i64,
+    /// Messages held.
+    pub messages: u64,
+    /// Units of ownership.
+    pub partitions: u16,
+    /// Streams in all.
+    pub lanes: u16,
+    /// Everything about its configuration that would break the promise; empty when it is fine.
+    pub problems: Vec<String>,
+}
+
+/// A handle on JetStream whose calls give up after five seconds.
+#[must_use]
+pub fn jetstream(client: async_nats::Client) -> Context {
+    let mut context = jetstream::new(client);
+    context.set_timeout(Duration::from_secs(5));
+    context
+}
+
+/// Reads a stream's state. `None`: there is no such stream.
+pub async fn state(context: &Context, lane: &Lane) -> Result<Option<StreamState>, StreamError> {
+    let doing = || format!("reading stream {}", lane.stream);
+    match context.get_stream(&lane.stream).await {
+        Ok(stream) => Ok(Some(describe(stream.cached_info(), lane))),
+        Err(e) => match e.kind() {
+            GetStreamErrorKind::JetStream(answer) if answer.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND => {
+                Ok(None)
+            }
+            _ => Err(StreamError::new(doing(), e)),
+        },
+    }
+}
+
+/// Creates the stream of a lane, with everything the promise needs. Fails when one of that name exists with another configuration.
+pub async fn create(context: &Context, lane: &Lane, settings: &Pipeline) -> Result<StreamState, StreamError> {
+    let metadata = HashMap::from([
+        (STREAM_ID.to_owned(), Uuid::new_v4().to_string()),
+        (PARTITIONS.to_owned(), settings.partitions.to_string()),
+        (LANES.to_owned(), settings.lanes.to_string()),
+    ]);
+    let config = Config {
+        name: lane.stream.clone(),
+        subjects: vec![lane.subject.clone()],
+        description: Some("EmbeddedCraft events; see the project's README before changing anything".to_owned()),
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        max_bytes: settings.stream_max_bytes,
+        max_age: Duration::ZERO,
+        duplicate_window: Duration::from_secs(120),
+        num_replicas: settings.stream_replicas,
+        allow_direct: true,
+        deny_delete: true,
+        metadata,
+        ..Config::default()
+    };
+    match context.create_stream(config).await {
+        Ok(stream) => Ok(describe(stream.cached_info(), lane)),
+        // Another process was quicker; its stream is as good.
+        Err(error) => match state(context, lane).await? {
+            Some(state) => Ok(state),
+            None => Err(StreamError::new(format!("creating stream {}", lane.stream), error)),
+        },
+    }
+}
+
+/// Marks a stream as adopted, so that every ingest process trusts it again.
+pub async fn mark_adopted(context: &Context, lane: &Lane) -> Result<(), StreamError> {
+    let doing = || format!("marking stream {} as adopted", lane.stream);
+    let stream = context.get_stream(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
+    let mut config = stream.cached_info().config.clone();
+    config.metadata.insert(ADOPTED.to_owned(), Uuid::new_v4().to_string());
+    context.update_stream(config).await.map_err(|e| StreamError::new(doing(), e))?;
+    Ok(())
+}
+
+/// Reads one message whole. `None`: it is not there (any more, or yet).
+pub async fn message(
+    context: &Context,
+    lane: &Lane,
+    seq: u64,
+) -> Result<Option<async_nats::jetstream::message::StreamMessage>, StreamError> {
+    let doing = || format!("reading message {seq} of stream {}", lane.stream);
+    let stream = context.get_stream_no_info(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
+    match stream.get_raw_message(seq).await {
+        Ok(message) => Ok(Some(message)),
+        Err(e) => match e.kind() {
+            async_nats::jetstream::stream::RawMessageErrorKind::NoMessageFound => Ok(None),
+            _ => Err(StreamError::new(doing(), e)),
+        },
+    }
+}
+
+fn describe(info: &Info, lane: &Lane) -> StreamState {
+    let config = &info.config;
+    let metadata = |key: &str| config.metadata.get(key).map_or("", String::as_str);
+    let mut problems = Vec::new();
+    let mut expect = |holds: bool, what: &str| {
+        if !holds {
+            problems.push(format!("stream {}: {what}", lane.stream));
+        }
+    };
+    expect(!metadata(STREAM_ID).is_empty(), "it was not created by this product (no id in its metadata)");
+    expect(config.storage == StorageType::File, "its storage must be file");
+    expect(config.retention == RetentionPolicy::Limits, "its retention must be limits");
+    expect(
+        config.discard == DiscardPolicy::New,
+        "its discard policy must be new: the old one drops unprocessed events",
+    );
+    expect(config.max_age.is_zero(), "it must have no max_age: events may wait longer");
+    expect(config.max_messages <= 0, "it must have no max_msgs");
+    expect(!config.no_ack, "it must acknowledge");
+    expect(config.subjects == [lane.subject.clone()], "it must have exactly its own subject");
+    expect(
+        !matches!(config.persist_mode, Some(async_nats::jetstream::stream::PersistenceMode::Async)),
+        "its persist mode must not be async: it switches sync_interval off",
+    );
+    StreamState {
+        generation: format!("{}@{}", metadata(STREAM_ID), info.created.to_rfc3339()),
+        adopted: metadata(ADOPTED).to_owned(),
+        first_seq: info.state.first_sequence,
+        last_seq: info.state.last_sequence,
+        bytes: info.state.bytes,
+        max_bytes: config.max_bytes,
+        messages: info.state.messages,
+        partitions: metadata(PARTITIONS).parse().unwrap_or(0),
+        lanes: metadata(LANES).parse().unwrap_or(0),
+        problems,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_lies_in_exactly_one_lane() {
+        assert_eq!((0..6).map(|p| Lane::of_partition(p, 3)).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2]);
+        assert_eq!(Lane::new("EVENTS", 2).stream, "EVENTS_2");
+    }
+}
