@@ -30,6 +30,8 @@ pub async fn run() -> Result<(), Problem> {
         5,
     );
     let stream = shared::stream::connection::connect(&settings.pipeline, &settings.name).await?;
+    // Only to save the first try of every owner; they wait by themselves.
+    shared::stream::connection::wait_until_up(&stream, Duration::from_secs(2)).await;
     let (campaigns, current) = catalog::channel();
     stop.supervise("campaigns", catalog::keep_current(pool.clone(), settings.pipeline.catalog_poll, campaigns));
     stop.supervise("metrics", prometheus::keep_tidy(recorder.clone()));

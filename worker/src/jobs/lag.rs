@@ -29,10 +29,12 @@ pub async fn measure(pool: &PgPool, jetstream: &Context, lanes: &[Lane]) -> Resu
             events += behind * count;
             oldest = oldest.max((Utc::now() - message.time).to_std().unwrap_or_default());
         }
-        let window = match lanes::message(jetstream, lane, stream.first_seq).await? {
-            Some(first) if stream.messages > 0 => (Utc::now() - first.time).to_std().unwrap_or_default(),
-            _ => Duration::ZERO,
-        };
+        let mut window = Duration::ZERO;
+        if stream.messages > 0
+            && let Some(first) = lanes::message(jetstream, lane, stream.first_seq).await?
+        {
+            window = (Utc::now() - first.time).to_std().unwrap_or_default();
+        }
         metrics::stream(lane.number, stream.bytes, stream.max_bytes, window);
     }
     metrics::pipeline_lag(events, oldest);
