@@ -12,10 +12,10 @@ fn today() -> NaiveDate {
     Utc::now().date_naive()
 }
 
-/// Makes the partition of a day by hand, with one event in it.
+/// Makes the partition of a day as the worker names it, with one event in it.
 async fn make_old_partition(pipeline: &Pipeline, day: NaiveDate) {
     let next = day + Days::new(1);
-    let table = format!("events_by_hand_{}", day.format("%Y_%m_%d"));
+    let table = format!("events_{}", day.format("%Y%m%d"));
     for statement in [
         format!("CREATE TABLE {table} PARTITION OF events FOR VALUES FROM ('{day}') TO ('{next}')"),
         format!(

@@ -165,7 +165,7 @@ async fn an_older_copy_that_has_overtaken_the_positions_is_recognised_by_its_his
     pipeline.ingests[0].start_again();
     pipeline.ingests[0].ready().await;
     for number in 0..5 {
-        client.accepted("/v1/track", &event(&format!("overtaking-{number}"))).await;
+        pipeline.client().accepted("/v1/track", &event(&format!("overtaking-{number}"))).await;
     }
     pipeline.workers[0].start_again();
     let said = pipeline.workers[0].unready_with("history").await;
