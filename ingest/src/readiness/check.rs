@@ -99,7 +99,8 @@ fn conclude(readiness: &Readiness, epoch: u64, problems: Vec<String>, replaced: 
     }
     let mut standing = readiness.standing.write().unwrap_or_else(PoisonError::into_inner);
     if problems.is_empty() {
-        if standing.proven_epoch != Some(epoch) || !standing.problems.is_empty() {
+        let news = standing.proven_epoch != Some(epoch) || !standing.problems.is_empty();
+        if news && standing.replaced.is_none() {
             tracing::info!("durability of the stream is proven: ready for events");
         }
         standing.proven_epoch = Some(epoch);
