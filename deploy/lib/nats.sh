@@ -56,7 +56,7 @@ nats_start() {
 
 # nats_stop DIR: prints how it ended.
 nats_stop() {
-  stop_process "$1/nats.pid" "$1/nats.conf" 30
+  stop_processes 30 "$1/nats.conf" "$1/nats.pid"
 }
 
 # nats_wait DIR MONITOR_PORT: until JetStream has recovered its streams; fails when the process ends before that.

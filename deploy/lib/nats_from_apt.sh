@@ -44,11 +44,11 @@ unpack_newest() {
       -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
       -o Acquire::IndexTargets::deb::CNF::DefaultEnabled=false
     )
-    if ! apt-get -q "${options[@]}" update </dev/null >"$folder/log" 2>&1; then
-      log_tail "$folder/log" 4
-      continue
-    fi
+    # apt calls an unreachable mirror a warning and succeeds: the candidate decides.
+    apt-get -q "${options[@]}" update </dev/null >"$folder/update.log" 2>&1 || true
     if unpack_candidate "$tools" "$folder" "${options[@]}"; then return 0; fi
+    grep '^[WE]:' "$folder/update.log" >"$folder/complaints" || true
+    log_tail "$folder/complaints" 3
   done < <(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -v security | sort -u)
   return 1
 }

@@ -34,3 +34,11 @@ apt_quietly() {
   shift
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" </dev/null >>"$log" 2>&1
 }
+
+# need_curl: for the tests, which run the lines that deploy/up prints.
+need_curl() {
+  if has curl; then return 0; fi
+  note "  installing the package curl"
+  if has apt-get && apt_install curl; then return 0; fi
+  die "curl is missing, which the tests of the printed commands run. Install it with your system's package manager."
+}

@@ -12,13 +12,14 @@ launch() {
     exec "$@"
   ) </dev/null >>"$log" 2>&1 &
   echo $! >"$pid_file"
+  disown $! # its end is ours to report, not the shell's
   set +m
 }
 
 # command_line PID: its program and arguments, or nothing.
 command_line() {
   if [ -r "/proc/$1/cmdline" ]; then
-    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null || true
+    { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null || true
   elif command -v ps >/dev/null; then
     ps -o args= -p "$1" 2>/dev/null || true
   fi
@@ -37,32 +38,33 @@ running_pid() {
   esac
 }
 
-# stop_process PID_FILE TEXT SECONDS: SIGTERM, wait, SIGKILL after SECONDS. Prints how it ended.
-# While HURRY is set (a second Ctrl-C), SIGTERM is sent once more, which the programs take as "now".
-stop_process() {
-  local pid deadline hurried=''
-  if ! pid=$(running_pid "$1" "$2"); then
-    rm -f "$1"
-    echo "was not running"
-    return
-  fi
-  kill -TERM "$pid" 2>/dev/null || true
-  deadline=$(($(now_ms) + $3 * 1000))
-  while running_pid "$1" "$2" >/dev/null; do
-    if [ -n "${HURRY:-}" ] && [ -z "$hurried" ]; then
-      hurried=1
+# stop_processes SECONDS TEXT PID_FILE...: SIGTERM to all at once, wait for all, SIGKILL after SECONDS. Prints how it
+# ended.
+stop_processes() {
+  local seconds=$1 text=$2 file pid left ended='was not running' deadline
+  shift 2
+  deadline=$(($(now_ms) + seconds * 1000))
+  for file in "$@"; do
+    if pid=$(running_pid "$file" "$text"); then
       kill -TERM "$pid" 2>/dev/null || true
+      ended=stopped
     fi
+  done
+  while :; do
+    left=()
+    for file in "$@"; do
+      if pid=$(running_pid "$file" "$text"); then left+=("$pid"); fi
+    done
+    if [ ${#left[@]} = 0 ]; then break; fi
     if [ "$(now_ms)" -gt "$deadline" ]; then
-      kill -KILL "$pid" 2>/dev/null || true
-      rm -f "$1"
-      echo "did not stop within $3 s: killed"
-      return
+      kill -KILL "${left[@]}" 2>/dev/null || true
+      ended="did not stop within $seconds s: killed"
+      break
     fi
     sleep 0.05
   done
-  rm -f "$1"
-  echo "stopped"
+  rm -f "$@"
+  echo "$ended"
 }
 
 # absolute_path PATH: without symbolic links, so that one folder has one name; it need not exist.

@@ -55,6 +55,7 @@ die() {
 
 # log_tail FILE LINES: the end of a log, indented, for an error message.
 log_tail() {
+  if [ ! -s "$1" ]; then return 0; fi
   step_break
   printf '  the end of %s:\n' "$1" >&2
   tail -n "$2" "$1" 2>/dev/null | sed 's/^/  | /' >&2 || true

@@ -1,0 +1,30 @@
+# The Rust toolchain: is it here and new enough, and building the two programs with it.
+# shellcheck shell=bash
+
+# need_rust: cargo is on PATH afterwards, or the script ends with a message.
+need_rust() {
+  local want have
+  if ! has cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH; fi
+  if ! has cargo || ! has rustc; then
+    die "Rust is missing (no cargo on PATH). Install it as https://rustup.rs says, open a new shell and try again."
+  fi
+  want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
+  have=$(rustc --version | cut -d' ' -f2)
+  if ! version_at_least "$have" "$want"; then
+    die "Rust $have is too old, $want is needed. Update it: rustup update stable"
+  fi
+  if ! has cc; then
+    die "A C compiler is missing (no cc on PATH), which Rust links with. Debian, Ubuntu: apt-get install build-essential. \
+macOS: xcode-select --install"
+  fi
+}
+
+# build_programs PROFILE (release or debug): leaves their folder in BIN.
+build_programs() {
+  local profile=$1 release=()
+  if [ "$profile" = release ]; then release=(--release); fi
+  step_break
+  (cd "$ROOT" && cargo build --locked ${release[@]+"${release[@]}"} -p ingest -p worker) >&2 </dev/null ||
+    die "the build failed (see above)"
+  BIN=$(cd "$ROOT" && absolute_path "${CARGO_TARGET_DIR:-target}")/$profile
+}

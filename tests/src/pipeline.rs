@@ -1,0 +1,238 @@
+//! A whole pipeline of a test's own, with one call.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use crate::client::{ADMIN_KEY, Client, WRITE_KEY};
+use crate::database::TestDatabase;
+use crate::eventually::eventually;
+use crate::folder::Folder;
+use crate::program::Program;
+use crate::services::{PrivateNats, PrivatePostgres, Services};
+use crate::stream::TestStream;
+
+/// The lease of tests' workers, in seconds: short, so that a takeover is quick to test.
+pub const LEASE_SECONDS: u64 = 3;
+/// Many streams share one server.
+const STREAM_MAX_BYTES: u64 = 256 << 20;
+
+/// What a test wants. Default: one ingest and one worker on the shared services.
+#[derive(Debug)]
+pub struct Setup {
+    ingests: usize,
+    workers: usize,
+    campaigns: Vec<Value>,
+    environment: Vec<(String, String)>,
+    services: Services,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            ingests: 1,
+            workers: 1,
+            campaigns: Vec::new(),
+            environment: Vec::new(),
+            services: Services::shared().clone(),
+        }
+    }
+}
+
+impl Setup {
+    /// This many ingest processes.
+    #[must_use]
+    pub fn ingests(mut self, count: usize) -> Self {
+        self.ingests = count;
+        self
+    }
+
+    /// This many worker processes.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
+        self
+    }
+
+    /// A campaign that every program knows from its start. Its `id` is kept.
+    #[must_use]
+    pub fn campaign(mut self, document: Value) -> Self {
+        self.campaigns.push(document);
+        self
+    }
+
+    /// A setting for all programs.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// On a NATS server that the test may harm.
+    #[must_use]
+    pub fn nats(mut self, nats: &PrivateNats) -> Self {
+        self.services.nats_url.clone_from(&nats.url);
+        self.services.nats_monitor_url.clone_from(&nats.monitor_url);
+        self
+    }
+
+    /// On a PostgreSQL that the test may harm.
+    #[must_use]
+    pub fn postgres(mut self, postgres: &PrivatePostgres) -> Self {
+        self.services.database_url.clone_from(&postgres.url);
+        self
+    }
+
+    /// Starts everything and waits until all of it is ready.
+    pub async fn start(self) -> Pipeline {
+        let database = TestDatabase::create(&self.services.database_url).await;
+        for document in &self.campaigns {
+            insert_campaign(&database, document).await;
+        }
+        let prefix = fresh_prefix();
+        let mut environment = environment(&self.services, &database.url, &prefix);
+        for (name, value) in self.environment {
+            environment.retain(|(n, _)| *n != name);
+            environment.push((name, value));
+        }
+        let stream = TestStream::connect(&self.services.nats_url, &prefix).await;
+        let mut pipeline = Pipeline {
+            ingests: Vec::new(),
+            workers: Vec::new(),
+            stream,
+            database,
+            environment,
+            started: 0,
+            logs: Folder::new("logs"),
+        };
+        (0..self.ingests).for_each(|_| pipeline.add_ingest());
+        (0..self.workers).for_each(|_| pipeline.add_worker());
+        pipeline.ready().await;
+        pipeline
+    }
+}
+
+/// A running pipeline. Everything of it goes when it is dropped: first the programs, then the stream, then the database.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// HTTP side.
+    pub ingests: Vec<Program>,
+    /// Database side.
+    pub workers: Vec<Program>,
+    /// Between them.
+    pub stream: TestStream,
+    /// What comes out.
+    pub database: TestDatabase,
+    environment: Vec<(String, String)>,
+    started: usize,
+    logs: Folder,
+}
+
+impl Pipeline {
+    /// The default [`Setup`], started.
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    /// A client of the first ingest, with the client key.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.ingests[0].client().with_key(WRITE_KEY)
+    }
+
+    /// A client of the first ingest, with the admin key.
+    #[must_use]
+    pub fn admin(&self) -> Client {
+        self.ingests[0].client().with_key(ADMIN_KEY)
+    }
+
+    /// The settings that all programs are started with.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Starts one more ingest, without waiting for it.
+    pub fn add_ingest(&mut self) {
+        let program = self.program("ingest");
+        self.ingests.push(program);
+    }
+
+    /// Starts one more worker, without waiting for it.
+    pub fn add_worker(&mut self) {
+        let program = self.program("worker");
+        self.workers.push(program);
+    }
+
+    fn program(&mut self, binary: &str) -> Program {
+        self.started += 1;
+        Program::start(binary, &format!("{binary} {}", self.started), &self.environment, self.logs.path())
+    }
+
+    /// Waits until every program is ready.
+    pub async fn ready(&mut self) {
+        for program in self.ingests.iter_mut().chain(&mut self.workers) {
+            program.ready().await;
+        }
+    }
+
+    /// Waits until every partition has been processed to the end of the stream.
+    pub async fn drained(&self) {
+        eventually("the stream is drained", async || self.processed().await).await;
+    }
+
+    /// `Ok` when every partition has been processed to the end of the stream.
+    pub async fn processed(&self) -> Result<(), String> {
+        let last = i64::try_from(self.stream.state().await.last_seq).unwrap_or(i64::MAX);
+        let behind =
+            "SELECT count(*) FILTER (WHERE last_seq < $1), count(*), coalesce(min(last_seq), 0) FROM partitions";
+        let found: Result<(i64, i64, i64), _> = sqlx::query_as(behind).bind(last).fetch_one(&self.database.pool).await;
+        match found {
+            Ok((0, 1.., _)) => Ok(()),
+            Ok((behind, all, least)) => Err(format!("{behind} of {all} partitions are behind: {least} of {last}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// How many rows `events` has.
+    pub async fn rows(&self) -> i64 {
+        self.database.number("SELECT count(*) FROM events").await
+    }
+}
+
+/// The settings of a test's programs.
+fn environment(services: &Services, database_url: &str, prefix: &str) -> Vec<(String, String)> {
+    [
+        ("PROFILE", "development"),
+        ("LOG_FORMAT", "pretty"),
+        ("CLIENT_API_KEYS", WRITE_KEY),
+        ("ADMIN_API_KEYS", ADMIN_KEY),
+        ("DATABASE_URL", database_url),
+        ("NATS_URL", &services.nats_url),
+        ("NATS_MONITOR_URLS", &services.nats_monitor_url),
+        ("STREAM_PREFIX", prefix),
+        ("STREAM_MAX_BYTES", &STREAM_MAX_BYTES.to_string()),
+        ("CATALOG_POLL_MILLISECONDS", "50"),
+        ("LEASE_SECONDS", &LEASE_SECONDS.to_string()),
+        ("DRAIN_SECONDS", "0"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn fresh_prefix() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    format!("T{}-{}", NUMBER.fetch_add(1, Ordering::Relaxed), &run[..8])
+}
+
+async fn insert_campaign(database: &TestDatabase, document: &Value) {
+    let id = document["id"].as_str().map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+    sqlx::query("INSERT INTO campaigns (id, status, document) VALUES ($1, $2, $3)")
+        .bind(id)
+        .bind(document["status"].as_str())
+        .bind(document)
+        .execute(&database.pool)
+        .await
+        .expect("a campaign can be inserted");
+}

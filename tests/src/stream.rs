@@ -1,0 +1,98 @@
+//! The stream of a test, seen with a test's own eyes: what lies in it, and messages that no ingest would write.
+
+use std::collections::BTreeMap;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::Context;
+use bytes::Bytes;
+use shared::domain::message::{self, BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
+use shared::stream::lanes::{self, Lane, StreamState};
+
+use crate::cleanup::finish;
+use crate::eventually::eventually;
+
+/// The one lane of a test's pipeline. Its stream is deleted when the value is dropped.
+#[derive(Debug)]
+pub struct TestStream {
+    /// Its names.
+    pub lane: Lane,
+    /// For what is not offered here.
+    pub context: Context,
+    nats_url: String,
+}
+
+impl TestStream {
+    /// Connects; the stream need not exist yet.
+    pub async fn connect(nats_url: &str, prefix: &str) -> Self {
+        let client = async_nats::connect(nats_url).await.unwrap_or_else(|e| panic!("NATS does not answer: {e}"));
+        Self { lane: Lane::new(prefix, 0), context: lanes::jetstream(client), nats_url: nats_url.to_owned() }
+    }
+
+    /// Its state, once it exists and the server answers.
+    pub async fn state(&self) -> StreamState {
+        eventually("the stream can be read", async || match lanes::state(&self.context, &self.lane).await {
+            Ok(Some(state)) => Ok(state),
+            Ok(None) => Err("there is no such stream".to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
+        .await
+    }
+
+    /// Deletes it now.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn delete(&self) {
+        self.context.delete_stream(&self.lane.stream).await.expect("the stream can be deleted");
+    }
+
+    /// Publishes lines as ingest would, and returns the sequence. Lines need not be events.
+    pub async fn publish_lines(&self, lines: &[(u16, &[u8])]) -> u64 {
+        let payload = message::encode(chrono::Utc::now(), lines.iter().copied());
+        self.publish(payload.into(), lines.len(), FORMAT_VERSION).await
+    }
+
+    /// Publishes any bytes under our headers, and returns the sequence.
+    ///
+    /// # Panics
+    /// When the stream refuses it.
+    pub async fn publish(&self, payload: Bytes, events: usize, format_version: u16) -> u64 {
+        let mut headers = HeaderMap::new();
+        headers.insert(BATCH_ID_HEADER, uuid::Uuid::new_v4().to_string());
+        headers.insert(EVENTS_HEADER, events.to_string());
+        headers.insert(FORMAT_HEADER, format_version.to_string());
+        let sent = self.context.publish_with_headers(self.lane.subject.clone(), headers, payload).await;
+        sent.expect("the stream takes a message").await.expect("the stream acknowledges a message").sequence
+    }
+
+    /// How many events each partition was given in the messages that are still there, by opening every one of them: one side
+    /// of the audit, made without a word from the programs.
+    ///
+    /// # Panics
+    /// When a message is missing inside the stream, or cannot be decoded.
+    pub async fn events_by_partition(&self) -> BTreeMap<u16, i64> {
+        let state = self.state().await;
+        let mut counts = BTreeMap::new();
+        for seq in state.first_seq..=state.last_seq {
+            let found = lanes::message(&self.context, &self.lane, seq).await.expect("the stream can be read");
+            let found = found.unwrap_or_else(|| panic!("message {seq} is missing from the middle of the stream"));
+            let message = message::decode(&found.payload).unwrap_or_else(|e| panic!("message {seq}: {e}"));
+            for segment in message.segments {
+                *counts.entry(segment.partition).or_default() += i64::try_from(segment.count).unwrap_or(i64::MAX);
+            }
+        }
+        counts
+    }
+}
+
+impl Drop for TestStream {
+    fn drop(&mut self) {
+        let (url, stream) = (self.nats_url.clone(), self.lane.stream.clone());
+        finish(async move {
+            // A server that a test has killed for good takes its streams with it.
+            if let Ok(client) = async_nats::connect(url).await {
+                let _ = lanes::jetstream(client).delete_stream(stream).await;
+            }
+        });
+    }
+}

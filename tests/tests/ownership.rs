@@ -1,0 +1,160 @@
+//! Partitions change hands, workers die and pause, and every effect is there once and in order.
+
+use std::time::{Duration, Instant};
+
+use tests::eventually::{eventually, within};
+use tests::load::{Control, Load, seed};
+use tests::oracle::{campaigns, verdict};
+use tests::pipeline::{LEASE_SECONDS, Pipeline, Setup};
+
+fn with_campaigns() -> Setup {
+    campaigns().into_iter().fold(Setup::default(), Setup::campaign)
+}
+
+/// Owners in force, each with how many partitions it has.
+async fn owners(pipeline: &Pipeline) -> Vec<i64> {
+    let query = "SELECT count(*) FROM partitions WHERE lease_until > clock_timestamp() AND owner IS NOT NULL
+                  GROUP BY owner ORDER BY 1";
+    sqlx::query_scalar(query).fetch_all(&pipeline.database.pool).await.unwrap()
+}
+
+/// Waits until the 16 partitions are dealt out like this, and returns how long that took.
+async fn dealt_out(pipeline: &Pipeline, wanted: &[i64]) -> Duration {
+    let started = Instant::now();
+    eventually(&format!("partitions are dealt out {wanted:?}"), async || {
+        tests::eventually::equal(owners(pipeline).await, wanted.to_vec())
+    })
+    .await;
+    started.elapsed()
+}
+
+/// Waits until no partition has one of these owners any more.
+async fn taken_from(pipeline: &Pipeline, owner: uuid::Uuid, patience: Duration) {
+    within(patience, "the partitions of a lost worker are taken over", async || {
+        let query = "SELECT count(*) FROM partitions WHERE owner = $1 OR owner IS NULL";
+        let left: i64 = sqlx::query_scalar(query).bind(owner).fetch_one(&pipeline.database.pool).await.unwrap();
+        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn three_workers_killed_paused_and_rebalanced_lose_and_double_nothing_of_50_000_events() {
+    let mut pipeline = with_campaigns().ingests(2).workers(3).start().await;
+    dealt_out(&pipeline, &[5, 5, 6]).await;
+    let load = Load { seed: seed(), events: 50_000, users: 1_000, connections: 8, batch: 100, ..Load::default() };
+    let mut random = fastrand::Rng::with_seed(load.seed);
+    let control = Control::default();
+    let targets: Vec<_> = pipeline.ingests.iter().map(|ingest| ingest.address).collect();
+    let running = tokio::spawn({
+        let (load, control) = (load.clone(), control.clone());
+        async move { load.run(&targets, &control).await }
+    });
+
+    for step in 1..=6u64 {
+        control.reaches(step * 6_500).await;
+        let victim = random.usize(..pipeline.workers.len());
+        match step {
+            1 | 3 => {
+                pipeline.workers[victim].kill();
+                pipeline.workers[victim].start_again();
+            }
+            2 => {
+                pipeline.workers[victim].pause();
+                let lost = Duration::from_secs(LEASE_SECONDS + 5);
+                within(lost, "a paused worker's partitions are taken over", async || {
+                    match owners(&pipeline).await.len() {
+                        2 => Ok(()),
+                        other => Err(format!("{other} owners")),
+                    }
+                })
+                .await;
+                pipeline.workers[victim].resume();
+            }
+            4 => pipeline.add_worker(),
+            5 => {
+                let mut leaving = pipeline.workers.remove(victim);
+                assert!(leaving.stop().await.success(), "a worker did not end well:\n{}", leaving.log());
+            }
+            _ => pipeline.workers[victim].kill(),
+        }
+    }
+    let log = running.await.unwrap();
+    assert_eq!(log.acknowledged.len(), 50_000, "every event is answered in the end");
+    verdict(&pipeline, &log).await.assert_clean(&log);
+}
+
+#[tokio::test]
+async fn partitions_are_shared_out_evenly_as_workers_come_and_go() {
+    let mut pipeline = Setup::default().workers(1).start().await;
+    dealt_out(&pipeline, &[16]).await;
+    pipeline.add_worker();
+    dealt_out(&pipeline, &[8, 8]).await;
+    pipeline.add_worker();
+    dealt_out(&pipeline, &[5, 5, 6]).await;
+    let mut leaving = pipeline.workers.remove(0);
+    let asked = Instant::now();
+    assert!(leaving.stop().await.success());
+    let (ended, dealt) = (asked.elapsed(), dealt_out(&pipeline, &[8, 8]).await);
+    let lease = Duration::from_secs(LEASE_SECONDS);
+    assert!(ended + dealt < lease + Duration::from_secs(5), "handing over took {ended:?} and {dealt:?}");
+}
+
+#[tokio::test]
+async fn the_partitions_of_a_killed_worker_are_taken_over_within_the_lease_and_five_seconds() {
+    let mut pipeline = Setup::default().workers(2).start().await;
+    dealt_out(&pipeline, &[8, 8]).await;
+    let all = "SELECT DISTINCT owner FROM partitions";
+    let before: Vec<uuid::Uuid> = sqlx::query_scalar(all).fetch_all(&pipeline.database.pool).await.unwrap();
+    pipeline.workers[0].kill();
+    within(Duration::from_secs(LEASE_SECONDS + 5), "one owner is left", async || {
+        let now: Vec<Option<uuid::Uuid>> = sqlx::query_scalar(all).fetch_all(&pipeline.database.pool).await.unwrap();
+        match now[..] {
+            [Some(owner)] if before.contains(&owner) => Ok(()),
+            _ => Err(format!("{now:?}")),
+        }
+    })
+    .await;
+    pipeline.client().accepted("/v1/track", &serde_json::json!({"user_id": "u", "event": "e"})).await;
+    pipeline.drained().await;
+    assert_eq!(pipeline.rows().await, 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_slept_through_its_lease_is_fenced_out() {
+    let mut pipeline = with_campaigns().workers(1).start().await;
+    dealt_out(&pipeline, &[16]).await;
+    let owner: uuid::Uuid =
+        sqlx::query_scalar("SELECT owner FROM partitions LIMIT 1").fetch_one(&pipeline.database.pool).await.unwrap();
+    let load = Load { events: 10_000, users: 200, batch: 50, ..Load::default() };
+    let control = Control::default();
+    let targets = vec![pipeline.ingests[0].address];
+    let running = tokio::spawn({
+        let (load, control) = (load.clone(), control.clone());
+        async move { load.run(&targets, &control).await }
+    });
+    control.reaches(2_000).await;
+    // Wherever it happens to be: reading, or in the middle of a transaction.
+    pipeline.workers[0].pause();
+    pipeline.add_worker();
+    pipeline.workers[1].ready().await;
+    taken_from(&pipeline, owner, Duration::from_secs(LEASE_SECONDS + 5)).await;
+    control.reaches(6_000).await;
+    pipeline.workers[0].resume();
+    let log = running.await.unwrap();
+    verdict(&pipeline, &log).await.assert_clean(&log);
+    pipeline.workers[0].ready().await;
+    dealt_out(&pipeline, &[8, 8]).await;
+}
+
+#[tokio::test]
+async fn a_backlog_that_grew_without_workers_is_drained_in_order() {
+    let mut pipeline = with_campaigns().workers(0).start().await;
+    let load = Load { events: 10_000, users: 300, batch: 100, ..Load::default() };
+    let log = load.run(&[pipeline.ingests[0].address], &Control::default()).await;
+    assert_eq!(pipeline.rows().await, 0);
+    for _ in 0..3 {
+        pipeline.add_worker();
+    }
+    verdict(&pipeline, &log).await.assert_clean(&log);
+}
