@@ -92,6 +92,11 @@ impl Overlay {
         }
     }
 
+    /// Forgets everything: the places mean nothing in another stream.
+    pub fn clear(&self) {
+        *self.lock() = Patches::default();
+    }
+
     /// How many patches are kept.
     #[must_use]
     pub fn len(&self) -> usize {

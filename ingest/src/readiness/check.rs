@@ -73,6 +73,9 @@ fn recognise(
             mark.store(state.last_seq, Ordering::Relaxed);
         }
         let mut standing = readiness.standing.write().unwrap_or_else(PoisonError::into_inner);
+        if trusted.is_some() {
+            readiness.adoptions.fetch_add(1, Ordering::Relaxed);
+        }
         if trusted.is_some() && standing.replaced.take().is_some() {
             tracing::info!(stream = lane.stream, "the stream was adopted: events are accepted again");
         }
