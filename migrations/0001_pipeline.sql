@@ -115,11 +115,13 @@ CREATE TABLE partitions (
     updated_at    timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
--- Live worker owners; one process may have several.
+-- Live owners, one lane each; one process may have several.
 CREATE TABLE workers (
     id         uuid PRIMARY KEY,
+    lane       integer NOT NULL,
     name       text NOT NULL,
     version    text NOT NULL,
+    locked     boolean NOT NULL,                            -- holds its session lock: who can take that lock knows it is dead
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);

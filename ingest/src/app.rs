@@ -1,0 +1,40 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use shared::store::catalog::Snapshot;
+use tokio::sync::watch;
+
+use crate::auth::Door;
+use crate::budget::Budget;
+use crate::database::Database;
+use crate::metrics::Metrics;
+use crate::overlay::Overlay;
+use crate::publish::Publisher;
+use crate::readiness::Readiness;
+use crate::settings::Settings;
+
+/// The process.
+#[derive(Debug)]
+pub struct App {
+    /// Settings in force.
+    pub settings: Settings,
+    /// Who may come in.
+    pub door: Door,
+    /// How much may be in flight.
+    pub budget: Budget,
+    /// The way into the stream.
+    pub publisher: Publisher,
+    /// Whether that way may be taken.
+    pub readiness: Arc<Readiness>,
+    /// The campaigns, as of the last poll.
+    pub campaigns: watch::Receiver<Arc<Snapshot>>,
+    /// Accepted traits the database does not show yet.
+    pub overlay: Overlay,
+    /// PostgreSQL.
+    pub database: Database,
+    /// Counters and gauges.
+    pub metrics: Arc<Metrics>,
+    /// Prints the metrics.
+    pub metrics_page: metrics_exporter_prometheus::PrometheusHandle,
+}

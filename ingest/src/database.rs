@@ -1,0 +1,103 @@
+//! PostgreSQL as ingest uses it: never needed to accept an event, and never waited for without end.
+//!
+//! Rule of the house: a database future is never cancelled. Each runs as a task of its own, and the request waits for the task;
+//! if the client goes away or the wait ends first, the task still runs to its end. So its own limits (session limits, the pool's
+//! acquire timeout) are what bounds it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgPool;
+use tokio::sync::Semaphore;
+
+use crate::problem::{Kind, Problem};
+
+/// Look-ups on the way of an event that may be under way at once; more would only wait for the pool.
+const LOOK_UPS: usize = 64;
+/// After a failed look-up the next ones are not even tried for this long.
+const REST: Duration = Duration::from_secs(1);
+
+/// The pool, and what is known about its health.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+    look_ups: Arc<Semaphore>,
+    started: Instant,
+    /// Milliseconds after `started`.
+    resting_until: Arc<AtomicU64>,
+    patience: Duration,
+}
+
+impl Database {
+    /// Look-ups wait at most `patience`.
+    #[must_use]
+    pub fn new(pool: PgPool, patience: Duration) -> Self {
+        let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
+        Self { pool, look_ups, started: Instant::now(), resting_until: Arc::default(), patience }
+    }
+
+    /// The pool, for tasks that run on their own.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Something a request cannot be answered without.
+    pub async fn run<T, F>(&self, work: impl FnOnce(PgPool) -> F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+    {
+        match tokio::spawn(work(self.pool.clone())).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(problem(&error)),
+            Err(panic) => Err(Problem::new(Kind::Internal, "this failed on our side").caused_by(panic)),
+        }
+    }
+
+    /// Something an answer is better with; `None` when it cannot be had quickly.
+    pub async fn look_up<T, F>(&self, work: impl FnOnce(PgPool) -> F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+    {
+        if self.millis() < self.resting_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let permit = Arc::clone(&self.look_ups).try_acquire_owned().ok()?;
+        let work = work(self.pool.clone());
+        let task = tokio::spawn(async move {
+            let result = work.await;
+            drop(permit);
+            result
+        });
+        match tokio::time::timeout(self.patience, task).await {
+            Ok(Ok(Ok(value))) => Some(value),
+            failed => {
+                let until = self.millis() + u64::try_from(REST.as_millis()).unwrap_or(0);
+                if self.resting_until.swap(until, Ordering::Relaxed) < until.saturating_sub(30_000) {
+                    tracing::warn!(failure = ?failed.map(|_| "an error"), "traits cannot be read; answers are incomplete");
+                }
+                None
+            }
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn problem(error: &sqlx::Error) -> Problem {
+    let class = shared::store::connection::sqlstate(error);
+    match class.as_deref().map(|code| code.get(..2).unwrap_or("")) {
+        // Connection, rollback, resources, operator, system, internal; and everything below SQL.
+        None | Some("08" | "40" | "53" | "55" | "57" | "58" | "25" | "XX") => Problem::new(
+            Kind::DatabaseUnavailable,
+            "the database cannot be asked just now; try again after Retry-After",
+        )
+        .caused_by(error),
+        Some(_) => Problem::new(Kind::Internal, "this failed on our side").caused_by(error),
+    }
+}

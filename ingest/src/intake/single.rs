@@ -1,0 +1,189 @@
+//! The routes of one event: track, identify, page, screen, group, alias.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::Utc;
+use http::request::Parts;
+use serde::Serialize;
+use serde::ser::SerializeSeq;
+use serde_json::value::RawValue;
+use shared::domain::event::{Event, EventType};
+use shared::domain::intake::envelope;
+use shared::domain::intake::{Request, normalise};
+use shared::domain::traits::Traits;
+use uuid::Uuid;
+
+use super::arrivals::Arrivals;
+use super::packing::Packing;
+use super::{Admitted, admit, finish, idempotency_key, ok, refusal};
+use crate::app::App;
+use crate::body::discard;
+use crate::budget::Importance;
+use crate::inline::{self, Matched};
+use crate::problem::{Kind, Problem};
+use crate::traits;
+
+/// An event of the largest size, and room for how it may be written.
+pub const BODY_BYTES: usize = 2 << 20;
+/// What a line adds to the client's own text: ids and times.
+pub const LINE_OVERHEAD_BYTES: usize = 320;
+
+/// One handler for all six.
+pub async fn take(State(app): State<Arc<App>>, kind: EventType, request: axum::extract::Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let importance = if kind == EventType::Identify { Importance::Profile } else { Importance::Event };
+    let limit = BODY_BYTES.min(app.settings.max_body_bytes);
+    let mut arrivals = Arrivals::begin(&app.metrics);
+    let result = match admit(&app, &parts.headers, &mut body, importance, limit).await {
+        Ok(admitted) => accept(&app, kind, &parts, admitted, &mut arrivals).await,
+        Err(problem) => {
+            discard(&parts.headers, body).await;
+            Err(problem)
+        }
+    };
+    finish(result, &mut arrivals)
+}
+
+async fn accept(
+    app: &App,
+    kind: EventType,
+    parts: &Parts,
+    admitted: Admitted,
+    arrivals: &mut Arrivals<'_>,
+) -> Result<Response, Problem> {
+    let Admitted { body, mut share, caller } = admitted;
+    let unreadable = |e: envelope::Unreadable| Problem::new(Kind::InvalidJson, e.0);
+    let text = envelope::text(&body).map_err(unreadable)?;
+    let raw = envelope::single(text).map_err(unreadable)?;
+    let caller = match caller {
+        Some(caller) => caller,
+        None => app.door.caller_in_body(envelope::write_key(raw).as_deref())?,
+    };
+    let request = Request {
+        source: &caller.source,
+        received_at: Utc::now(),
+        retention_days: app.settings.pipeline.retention_days,
+        placeholders: &app.settings.pipeline.placeholders,
+        sent_at: None,
+        context: None,
+        idempotency_key: idempotency_key(&parts.headers)?,
+    };
+    let event = match normalise(raw, Some(kind), 0, &request, || Uuid::new_v4().as_u128()) {
+        Ok(event) => event,
+        Err(rejection) => {
+            arrivals.reject_rest(refusal::reason(&rejection.violations));
+            return Err(refusal::of_single(raw, &rejection));
+        }
+    };
+
+    let key = event.user_key(&app.settings.pipeline.placeholders);
+    let mut packing = Packing::new(app);
+    let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
+    let published = packing.submit(app, &mut share)?;
+    match kind {
+        EventType::Track => {
+            let matched = inline::matched(app, &event, key).await;
+            published.outcome().await?;
+            arrivals.accept_rest();
+            ok(&tracked(&event, &matched))
+        }
+        EventType::Identify => {
+            let patch = event.traits.as_deref().map_or("{}", RawValue::get);
+            let before = match key {
+                Some(key) => traits::current(app, key).await,
+                None => Some(Traits::default()),
+            };
+            let places = published.outcome().await?;
+            arrivals.accept_rest();
+            if let Some(key) = key {
+                app.overlay.add(key, slot.partition, places.of(slot), patch);
+            }
+            ok(&identified(before, patch))
+        }
+        EventType::Page | EventType::Screen | EventType::Group | EventType::Alias => {
+            published.outcome().await?;
+            arrivals.accept_rest();
+            ok(&Taken { ok: true, id: event.id })
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Taken {
+    ok: bool,
+    id: Uuid,
+}
+
+/// The old server's answer to a track.
+#[derive(Serialize)]
+struct Tracked<'a> {
+    ok: bool,
+    matched: Objects<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_complete: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_reason: Option<&'static str>,
+    event: TrackedEvent<'a>,
+}
+
+#[derive(Serialize)]
+struct TrackedEvent<'a> {
+    id: Uuid,
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_id: Option<&'a str>,
+    event: Option<&'a str>,
+    properties: Option<&'a RawValue>,
+    /// Milliseconds.
+    ts: i64,
+}
+
+struct Objects<'a>(&'a Matched);
+
+impl Serialize for Objects<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for object in self.0.objects() {
+            list.serialize_element(object)?;
+        }
+        list.end()
+    }
+}
+
+fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched) -> Tracked<'a> {
+    Tracked {
+        ok: true,
+        matched: Objects(matched),
+        matched_complete: matched.incomplete.map(|_| false),
+        matched_reason: matched.incomplete,
+        event: TrackedEvent {
+            id: event.id,
+            user_id: event.user_id.as_deref(),
+            anonymous_id: event.anonymous_id.as_deref(),
+            event: event.event.as_deref(),
+            properties: event.properties.as_deref().or_else(|| serde_json::from_str("{}").ok()),
+            ts: event.timestamp.timestamp_millis(),
+        },
+    }
+}
+
+/// The old server's answer to an identify.
+#[derive(Serialize)]
+struct Identified {
+    ok: bool,
+    user: Traits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_complete: Option<bool>,
+}
+
+fn identified(before: Option<Traits>, patch: &str) -> Identified {
+    let user_complete = before.is_none().then_some(false);
+    let mut user = before.unwrap_or_default();
+    // Checked at the door to be an object.
+    if let Ok(patch) = Traits::parse(patch) {
+        user.merge(patch);
+    }
+    Identified { ok: true, user, user_complete }
+}

@@ -1,0 +1,39 @@
+//! The HTTP side of the pipeline: takes events in, answers when they are on disk.
+//!
+//! The path of an event: [`server`] (connections) → [`router`] (routes) → [`observe`] (CORS, counting) → [`intake`]
+//! ([`budget`], [`auth`], [`body`], [`decode`], the parser of `shared`) → [`publish`] (group commit, one fsync for all who wait) →
+//! answer. Meanwhile [`inline`] matches campaigns for the reply, with traits from [`mod@traits`] and [`overlay`].
+//!
+//! Beside it: [`admin`] and [`for_user`] read and write campaigns and show events; [`readiness`] decides whether events may be
+//! taken at all; [`keys`] knows who may send them. Every failure is a [`problem`], every number a method of [`metrics`].
+//!
+//! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
+//! its answer; accepting an event never needs the database.
+
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod body;
+pub mod budget;
+pub mod cors;
+pub mod database;
+pub mod decode;
+pub mod for_user;
+pub mod health;
+pub mod inline;
+pub mod intake;
+pub mod keys;
+pub mod metrics;
+pub mod observe;
+pub mod overlay;
+pub mod problem;
+pub mod publish;
+pub mod query;
+pub mod readiness;
+pub mod router;
+pub mod run;
+pub mod server;
+pub mod settings;
+pub mod traits;
+pub mod upkeep;
+pub mod verify;

@@ -1,0 +1,250 @@
+//! Every metric of ingest, in one place: a name with its unit, a meaning, and one function that moves it.
+//!
+//! All of them stand at zero from the start. Events are counted as events: a request whose events cannot be told apart (no key,
+//! no budget, unreadable body, an empty batch) is one. Invariant once all answers are out: `received = accepted + rejected`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use shared::domain::violation::Code;
+
+use crate::problem::Kind;
+
+/// The client went away before its answer; its events may be in the stream all the same.
+pub const ABANDONED: &str = "abandoned";
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+/// Requests that match no route.
+const NO_ROUTE: &str = "none";
+
+/// A metric, as declared.
+#[derive(Debug)]
+pub struct Described {
+    /// Name.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Labels and meaning.
+    pub meaning: &'static str,
+}
+
+const fn described(name: &'static str, kind: &'static str, meaning: &'static str) -> Described {
+    Described { name, kind, meaning }
+}
+
+/// Every metric, for the README's table.
+pub static ALL: [Described; 20] = [
+    described("ingest_events_received_total", "counter", "events that arrived, readable or not"),
+    described("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
+    described("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
+    described(
+        "ingest_publish_seconds",
+        "histogram",
+        "from sending a stream message to its acknowledgement, retries included",
+    ),
+    described("ingest_publish_bytes", "histogram", "size of stream messages"),
+    described("ingest_message_events", "histogram", "events per stream message"),
+    described("ingest_publish_failures_total", "counter", "attempts to publish that failed or timed out"),
+    described("ingest_in_flight_bytes", "gauge", "bytes of requests that wait for an answer"),
+    described("ingest_in_flight_limit_bytes", "gauge", "MAX_IN_FLIGHT_BYTES"),
+    described("ingest_inline_matches_total", "counter", "campaigns matched in answers"),
+    described("ingest_inline_incomplete_total", "counter", "answers that could not look at a user's traits"),
+    described("ingest_overlay_patches", "gauge", "identifies published but not yet seen in the database"),
+    described("ingest_http_requests_total", "counter", "answers by `route` and status `class`"),
+    described("ingest_connections", "gauge", "open connections"),
+    described("ingest_ready", "gauge", "1 when ready, else 0"),
+    described("ingest_stream_bytes", "gauge", "bytes in the stream of a `lane`"),
+    described("ingest_stream_fill_ratio", "gauge", "bytes in the stream of a `lane` over its max_bytes"),
+    described("ingest_database_connections", "gauge", "connections to PostgreSQL by `state`: idle or in_use"),
+    described("ingest_keys_age_seconds", "gauge", "age of the key table's snapshot; -1 before the first"),
+    described("ingest_build_info", "gauge", "1, with the `version` of this build"),
+];
+
+/// Handles on all metrics. Make it once, after the recorder is installed.
+pub struct Metrics {
+    received: Counter,
+    accepted: Counter,
+    rejected: HashMap<&'static str, Counter>,
+    publish_seconds: Histogram,
+    publish_bytes: Histogram,
+    message_events: Histogram,
+    publish_failures: Counter,
+    in_flight_bytes: Gauge,
+    inline_matches: Counter,
+    inline_incomplete: Counter,
+    overlay_patches: Gauge,
+    http_requests: HashMap<&'static str, [Counter; CLASSES.len()]>,
+    connections: Gauge,
+    ready: Gauge,
+    stream_bytes: Vec<Gauge>,
+    stream_fill_ratio: Vec<Gauge>,
+    database_idle: Gauge,
+    database_in_use: Gauge,
+    keys_age_seconds: Gauge,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Registers every metric at zero. `routes` are the label values of requests.
+    #[must_use]
+    pub fn register(lanes: u16, in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
+        for metric in &ALL {
+            match metric.kind {
+                "counter" => metrics::describe_counter!(metric.name, metric.meaning),
+                "gauge" => metrics::describe_gauge!(metric.name, metric.meaning),
+                _ => metrics::describe_histogram!(metric.name, metric.meaning),
+            }
+        }
+        let reasons = Kind::ALL.iter().map(|k| k.code()).chain(Code::ALL.iter().map(|c| c.as_str())).chain([ABANDONED]);
+        let by_class =
+            |route| CLASSES.map(|class| counter!("ingest_http_requests_total", "route" => route, "class" => class));
+        let by_lane = |name: &'static str| (0..lanes).map(|lane| gauge!(name, "lane" => lane.to_string())).collect();
+        gauge!("ingest_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!("ingest_in_flight_limit_bytes").set(float(in_flight_limit_bytes));
+        Self {
+            received: counter!("ingest_events_received_total"),
+            accepted: counter!("ingest_events_accepted_total"),
+            rejected: reasons
+                .map(|reason| (reason, counter!("ingest_events_rejected_total", "reason" => reason)))
+                .collect(),
+            publish_seconds: histogram!("ingest_publish_seconds"),
+            publish_bytes: histogram!("ingest_publish_bytes"),
+            message_events: histogram!("ingest_message_events"),
+            publish_failures: counter!("ingest_publish_failures_total"),
+            in_flight_bytes: gauge!("ingest_in_flight_bytes"),
+            inline_matches: counter!("ingest_inline_matches_total"),
+            inline_incomplete: counter!("ingest_inline_incomplete_total"),
+            overlay_patches: gauge!("ingest_overlay_patches"),
+            http_requests: routes.chain([NO_ROUTE]).map(|route| (route, by_class(route))).collect(),
+            connections: gauge!("ingest_connections"),
+            ready: gauge!("ingest_ready"),
+            stream_bytes: by_lane("ingest_stream_bytes"),
+            stream_fill_ratio: by_lane("ingest_stream_fill_ratio"),
+            database_idle: gauge!("ingest_database_connections", "state" => "idle"),
+            database_in_use: gauge!("ingest_database_connections", "state" => "in_use"),
+            keys_age_seconds: gauge!("ingest_keys_age_seconds"),
+        }
+    }
+
+    /// Events arrived.
+    pub fn received(&self, events: u64) {
+        self.received.increment(events);
+    }
+
+    /// Events are in the stream.
+    pub fn accepted(&self, events: u64) {
+        self.accepted.increment(events);
+    }
+
+    /// Events were refused, for one of the reasons registered.
+    pub fn rejected(&self, reason: &'static str, events: u64) {
+        if let Some(counter) = self.rejected.get(reason) {
+            counter.increment(events);
+        }
+    }
+
+    /// A stream message was acknowledged.
+    pub fn published(&self, took: Duration, bytes: usize, events: usize) {
+        self.publish_seconds.record(took.as_secs_f64());
+        self.publish_bytes.record(float(bytes));
+        self.message_events.record(float(events));
+    }
+
+    /// An attempt to publish failed.
+    pub fn publish_failed(&self) {
+        self.publish_failures.increment(1);
+    }
+
+    /// Bytes of requests in flight now.
+    pub fn in_flight_bytes(&self, bytes: usize) {
+        self.in_flight_bytes.set(float(bytes));
+    }
+
+    /// An answer named so many campaigns.
+    pub fn inline_matches(&self, campaigns: usize) {
+        self.inline_matches.increment(campaigns as u64);
+    }
+
+    /// An answer could not look at a user's traits.
+    pub fn inline_incomplete(&self) {
+        self.inline_incomplete.increment(1);
+    }
+
+    /// Patches the overlay holds now.
+    pub fn overlay_patches(&self, patches: usize) {
+        self.overlay_patches.set(float(patches));
+    }
+
+    /// A request was answered. `route` is the route's template.
+    pub fn answered(&self, route: Option<&str>, status: StatusCode) {
+        let counters =
+            route.and_then(|route| self.http_requests.get(route)).or_else(|| self.http_requests.get(NO_ROUTE));
+        let class = usize::from((status.as_u16() / 100).clamp(2, 5) - 2);
+        if let Some(counter) = counters.and_then(|counters| counters.get(class)) {
+            counter.increment(1);
+        }
+    }
+
+    /// A connection was opened.
+    pub fn connection_opened(&self) {
+        self.connections.increment(1.0);
+    }
+
+    /// A connection was closed.
+    pub fn connection_closed(&self) {
+        self.connections.decrement(1.0);
+    }
+
+    /// Ready or not.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(if ready { 1.0 } else { 0.0 });
+    }
+
+    /// How full a lane's stream is.
+    pub fn stream_fill(&self, lane: u16, bytes: u64, max_bytes: i64) {
+        let lane = usize::from(lane);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        let (bytes, max_bytes) = (bytes as f64, max_bytes.max(1) as f64);
+        if let (Some(held), Some(ratio)) = (self.stream_bytes.get(lane), self.stream_fill_ratio.get(lane)) {
+            held.set(bytes);
+            ratio.set(bytes / max_bytes);
+        }
+    }
+
+    /// The database pool.
+    pub fn database_connections(&self, idle: usize, in_use: usize) {
+        self.database_idle.set(float(idle));
+        self.database_in_use.set(float(in_use));
+    }
+
+    /// Age of the key table's snapshot.
+    pub fn keys_age(&self, age: Option<Duration>) {
+        self.keys_age_seconds.set(age.map_or(-1.0, |age| age.as_secs_f64()));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges and histograms are floating point")]
+fn float(number: usize) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_their_unit_and_every_reason_is_counted() {
+        for metric in &ALL {
+            assert!(metric.name.starts_with("ingest_"));
+            assert_eq!(metric.kind == "counter", metric.name.ends_with("_total"), "{}", metric.name);
+        }
+        let metrics = Metrics::register(2, 1, ["/v1/track"].into_iter());
+        assert!(metrics.rejected.contains_key("overloaded") && metrics.rejected.contains_key("too_deep"));
+    }
+}

@@ -1,0 +1,263 @@
+//! Every way in which a request can fail, and how it is answered.
+//!
+//! The body is always a JSON object with string `code`, `message`, `error` and `request_id`: SDKs and the old dashboard read one
+//! or the other, and one SDK resends for ever when `code` is missing. A server fault never tells its cause to the client; the
+//! log has it, under the same request id.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What went wrong. [`Kind::code`] is the machine-readable name, also as a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table in `Kind::facts` says what each is")]
+pub enum Kind {
+    InvalidJson,
+    UndecodableBody,
+    EmptyBatch,
+    NoValidEvent,
+    InvalidEvent,
+    InvalidCampaign,
+    InvalidParameter,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    BodyTimeout,
+    BodyTooLarge,
+    BatchTooLarge,
+    UriTooLong,
+    UnsupportedEncoding,
+    Overloaded,
+    NotReady,
+    StreamUnavailable,
+    StreamFull,
+    KeysUnavailable,
+    DatabaseUnavailable,
+    Internal,
+}
+
+struct Facts {
+    status: StatusCode,
+    code: &'static str,
+    /// The old server's `error` text for this status.
+    error: &'static str,
+    retry_after_seconds: Option<u16>,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 23] = [
+        Self::InvalidJson,
+        Self::UndecodableBody,
+        Self::EmptyBatch,
+        Self::NoValidEvent,
+        Self::InvalidEvent,
+        Self::InvalidCampaign,
+        Self::InvalidParameter,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::BodyTooLarge,
+        Self::BatchTooLarge,
+        Self::UriTooLong,
+        Self::UnsupportedEncoding,
+        Self::Overloaded,
+        Self::NotReady,
+        Self::StreamUnavailable,
+        Self::StreamFull,
+        Self::KeysUnavailable,
+        Self::DatabaseUnavailable,
+        Self::Internal,
+    ];
+
+    fn facts(self) -> Facts {
+        let fact = |status, code, error, retry_after_seconds| Facts { status, code, error, retry_after_seconds };
+        let bad = |code| fact(StatusCode::BAD_REQUEST, code, "Bad Request", None);
+        let invalid = |code| fact(StatusCode::BAD_REQUEST, code, "Validation failed", None);
+        let large = |code| fact(StatusCode::PAYLOAD_TOO_LARGE, code, "Payload Too Large", None);
+        let later = |code, seconds| fact(StatusCode::SERVICE_UNAVAILABLE, code, "Service Unavailable", Some(seconds));
+        match self {
+            Self::InvalidJson => bad("invalid_json"),
+            Self::UndecodableBody => bad("undecodable_body"),
+            Self::EmptyBatch => bad("empty_batch"),
+            Self::NoValidEvent => invalid("no_valid_event"),
+            Self::InvalidEvent => invalid("invalid_event"),
+            Self::InvalidCampaign => invalid("invalid_campaign"),
+            Self::InvalidParameter => bad("invalid_parameter"),
+            Self::Unauthorized => fact(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", None),
+            Self::Forbidden => fact(StatusCode::FORBIDDEN, "forbidden", "Forbidden", None),
+            Self::NotFound => fact(StatusCode::NOT_FOUND, "not_found", "Not Found", None),
+            Self::MethodNotAllowed => {
+                fact(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed", None)
+            }
+            Self::BodyTimeout => fact(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Request Timeout", None),
+            Self::BodyTooLarge => large("body_too_large"),
+            Self::BatchTooLarge => large("batch_too_large"),
+            Self::UriTooLong => fact(StatusCode::URI_TOO_LONG, "uri_too_long", "URI Too Long", None),
+            Self::UnsupportedEncoding => {
+                fact(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Unsupported Media Type", None)
+            }
+            Self::Overloaded => later("overloaded", 2),
+            Self::NotReady => later("not_ready", 5),
+            Self::StreamUnavailable => later("stream_unavailable", 3),
+            Self::StreamFull => later("stream_full", 30),
+            Self::KeysUnavailable => later("keys_unavailable", 5),
+            Self::DatabaseUnavailable => later("database_unavailable", 5),
+            Self::Internal => fact(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal Server Error", None),
+        }
+    }
+
+    /// Machine-readable name.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.facts().code
+    }
+}
+
+/// A failed request.
+#[derive(Debug)]
+pub struct Problem(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    message: Cow<'static, str>,
+    /// Further fields of the body.
+    more: Map<String, Value>,
+    /// Replaces the kind's `error` text.
+    error: Option<&'static str>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem with what the client should know: what was wrong and what to do.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), more: Map::new(), error: None, cause: None }))
+    }
+
+    /// The one answer to every missing, unknown, revoked or malformed key.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        let message = "a valid key is needed: x-api-key, Authorization (Bearer, or Basic with the key as user name), or writeKey in the body";
+        Self::new(Kind::Unauthorized, message)
+    }
+
+    /// Adds what only the log may know.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl std::fmt::Display) -> Self {
+        self.0.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds a field to the body.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: Value) -> Self {
+        self.0.more.insert(field.to_owned(), value);
+        self
+    }
+
+    /// Gives `error` another text, for clients that show it.
+    #[must_use]
+    pub fn with_error(mut self, error: &'static str) -> Self {
+        self.0.error = Some(error);
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    fn log(&self, status: StatusCode, request_id: Uuid) {
+        let (code, message) = (self.0.kind.code(), &*self.0.message);
+        let cause = self.0.cause.as_deref().unwrap_or("");
+        if self.0.kind == Kind::Internal {
+            tracing::error!(%request_id, code, message, cause, "request failed");
+        } else if status.is_server_error() {
+            // A whole outage is logged once where it is noticed, not once per request.
+            tracing::debug!(%request_id, code, message, cause, "request refused for now");
+        } else {
+            tracing::debug!(%request_id, code, message, "request refused");
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let facts = self.0.kind.facts();
+        let request_id = Uuid::new_v4();
+        self.log(facts.status, request_id);
+        let mut body = json!({
+            "code": facts.code,
+            "message": self.0.message,
+            "error": self.0.error.unwrap_or(facts.error),
+            "request_id": request_id.to_string(),
+        });
+        if let Value::Object(fields) = &mut body {
+            fields.extend(self.0.more);
+        }
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = facts.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+            headers.insert(REQUEST_ID, value);
+        }
+        if let Some(seconds) = facts.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Nothing is served at this path.
+pub async fn no_such_route() -> Problem {
+    let routes: Vec<Value> = crate::router::PUBLIC_ROUTES.iter().map(|route| json!(route)).collect();
+    Problem::new(Kind::NotFound, "there is nothing at this path; see availableRoutes")
+        .with("availableRoutes", Value::Array(routes))
+}
+
+/// The path is served, but not for this method; the router adds `Allow`.
+pub async fn wrong_method(method: Method) -> Problem {
+    Problem::new(Kind::MethodNotAllowed, format!("{method} is not served at this path; see the Allow header"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn every_answer_is_an_object_that_all_sdks_can_read() {
+        for kind in Kind::ALL {
+            let response = Problem::new(kind, "why").caused_by("secret inner cause").into_response();
+            let status = response.status();
+            let retry_after = response.headers().get(RETRY_AFTER).map(|v| v.to_str().unwrap().parse::<u64>().unwrap());
+            assert_eq!(retry_after.is_some_and(|s| s >= 2), status == StatusCode::SERVICE_UNAVAILABLE, "{kind:?}");
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(!String::from_utf8_lossy(&bytes).contains("secret inner cause"));
+            let body: Value = serde_json::from_slice(&bytes).unwrap();
+            for field in ["code", "message", "error", "request_id"] {
+                assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{kind:?} {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn codes_are_distinct() {
+        let codes: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|k| k.code()).collect();
+        assert_eq!(codes.len(), Kind::ALL.len());
+    }
+}

@@ -1,0 +1,59 @@
+//! Events as lines, packed while they are parsed: one buffer, and per line its partition and where it ends.
+
+use serde::Serialize;
+use shared::domain::event::Event;
+
+/// Lines in order of arrival, all of one lane.
+#[derive(Debug, Default)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    index: Vec<(u16, usize)>,
+}
+
+impl Lines {
+    /// Adds an event. An event that cannot be written leaves no trace.
+    pub fn push(&mut self, partition: u16, event: &Event<'_>) -> serde_json::Result<()> {
+        let start = self.bytes.len();
+        let written = event.serialize(&mut serde_json::Serializer::new(&mut self.bytes));
+        if written.is_err() {
+            self.bytes.truncate(start);
+        } else {
+            self.index.push((partition, self.bytes.len()));
+        }
+        written
+    }
+
+    /// Makes room for a line of about so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), index: Vec::with_capacity(1) }
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Number of events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// No events?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Each line with its partition.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        let mut start = 0;
+        self.index.iter().map(move |&(partition, end)| {
+            let line = &self.bytes[start..end];
+            start = end;
+            (partition, line)
+        })
+    }
+}

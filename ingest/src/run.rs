@@ -1,0 +1,117 @@
+//! Puts the program together, runs it until it is told to stop, and takes it apart in order.
+//!
+//! Start: settings → listener → connections (both may still be away) → tasks → routes. Stop: unready → drain → open requests
+//! finish, each after its acknowledgement → exit.
+
+use std::sync::Arc;
+
+use shared::runtime::settings::{Mistakes, Reader};
+use shared::runtime::shutdown::Shutdown;
+use shared::runtime::{logging, prometheus};
+use shared::store::catalog;
+use shared::store::connection::{self as store, SessionLimits};
+use shared::stream::connection as stream;
+use shared::stream::lanes::Lane;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::auth::Door;
+use crate::budget::Budget;
+use crate::database::Database;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::overlay::Overlay;
+use crate::publish::Publisher;
+use crate::readiness::{Readiness, check};
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::{router, upkeep};
+
+/// Name of this program in logs, in NATS and in `pg_stat_activity`.
+pub const NAME: &str = "ingest";
+
+/// Why the program could not start, or ended with a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Settings that cannot be used.
+    #[error(transparent)]
+    Settings(#[from] Mistakes),
+    /// The address cannot be listened on.
+    #[error("INGEST_LISTEN={address}: {cause}: is another program using it?")]
+    Listen {
+        /// As set.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Anything else at start.
+    #[error("{doing}: {cause}")]
+    Start {
+        /// What was tried.
+        doing: &'static str,
+        /// What came back.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A task ended by surprise; the log says which.
+    #[error("a task failed; see the log")]
+    Task,
+}
+
+impl Failure {
+    fn start(doing: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        move |cause| Self::Start { doing, cause }
+    }
+}
+
+/// Runs ingest until SIGTERM.
+pub async fn run(mut reader: Reader) -> Result<(), Failure> {
+    let settings = Settings::read(&mut reader);
+    let in_force = reader.finish()?;
+    logging::start(&settings.pipeline);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ingest starts with these settings:\n{in_force}");
+    if settings.keys.is_empty() && settings.auth_required {
+        tracing::warn!("CLIENT_API_KEYS and ADMIN_API_KEYS are empty: only keys of the table api_keys open anything");
+    }
+
+    let stop = Shutdown::on_signals().map_err(|e| Failure::start("listening for signals")(e.into()))?;
+    let address = settings.listen;
+    let listener = TcpListener::bind(address).await.map_err(|cause| Failure::Listen { address, cause })?;
+    let metrics_page = prometheus::install().map_err(|e| Failure::start("installing metrics")(e.into()))?;
+    let metrics = Metrics::register(settings.pipeline.lanes, settings.max_in_flight_bytes, router::PATHS.into_iter());
+    let metrics = Arc::new(metrics);
+    tokio::spawn(prometheus::keep_tidy(metrics_page.clone()));
+
+    let connection =
+        stream::connect(&settings.pipeline, NAME).await.map_err(|e| Failure::start("connecting to NATS")(e.into()))?;
+    let lanes = Lane::all(&settings.pipeline);
+    let readiness = Arc::new(Readiness::new(connection.clone(), settings.pipeline.lanes));
+    let checking =
+        check::keep_checking(Arc::clone(&readiness), Arc::new(settings.pipeline.clone()), Arc::clone(&metrics));
+    stop.supervise("durability checks", checking);
+
+    let options = store::options(&settings.pipeline, NAME, SessionLimits::default());
+    let options = options.map_err(|e| Failure::start("reading DATABASE_URL")(e.into()))?;
+    let pool = store::pool(options, settings.database_connections);
+    let (campaigns_in, campaigns) = catalog::channel();
+    let drain = settings.drain;
+    let max_connections = settings.max_connections;
+    let app = Arc::new(App {
+        door: Door { keys: Arc::new(Keys::new(&settings.keys, settings.key_cache)), required: settings.auth_required },
+        budget: Budget::new(settings.max_in_flight_bytes),
+        publisher: Publisher::start(&lanes, &connection.client, &readiness, &metrics, settings.publish_deadline),
+        readiness: Arc::clone(&readiness),
+        campaigns,
+        overlay: Overlay::default(),
+        database: Database::new(pool, settings.match_deadline),
+        metrics: Arc::clone(&metrics),
+        metrics_page,
+        settings,
+    });
+    upkeep::start(&app, campaigns_in);
+
+    tracing::info!(%address, "listening");
+    let server = Server { listener, max_connections, drain, readiness, metrics };
+    server.run(router::router(app), &stop).await;
+    tracing::info!("stopped");
+    if stop.has_failed() { Err(Failure::Task) } else { Ok(()) }
+}

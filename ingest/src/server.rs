@@ -1,0 +1,100 @@
+//! The HTTP/1.1 server: accepts connections within a cap, cuts slow ones, and drains well.
+//!
+//! Not `axum::serve`, which has no time limit for a request's headers. A connection that sends no request for
+//! [`HEADER_DEADLINE`] is closed, so idle ones cannot fill the cap for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use shared::runtime::shutdown::Shutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+
+/// For the headers of a request, and between requests.
+const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// Headers of one request; above hyper's 64 KiB for the address, so that a long one is answered as such.
+const HEADER_BYTES: usize = 128 << 10;
+/// After an accept that failed, for example because no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the server needs besides its routes.
+#[derive(Debug)]
+pub struct Server {
+    /// Bound already.
+    pub listener: TcpListener,
+    /// Open at once.
+    pub max_connections: usize,
+    /// Unready but accepting, when stopping.
+    pub drain: Duration,
+    /// Told when the stop begins.
+    pub readiness: Arc<Readiness>,
+    /// Counts connections.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Server {
+    /// Serves until the soft stop; then drains: unready first, accepting for a while, then finishing what is open. Returns early
+    /// on the hard stop.
+    pub async fn run(self, router: Router, stop: &Shutdown) {
+        let open = GracefulShutdown::new();
+        let permits = Arc::new(Semaphore::new(self.max_connections));
+        let ending = async {
+            stop.stopping().await;
+            self.readiness.drain();
+            tokio::time::sleep(self.drain).await;
+        };
+        tokio::pin!(ending);
+        loop {
+            // The cap before the accept: beyond it clients wait in the kernel's queue.
+            let accepted = async {
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                (self.listener.accept().await, permit)
+            };
+            tokio::select! {
+                () = &mut ending => break,
+                () = stop.aborting() => return,
+                (accepted, permit) = accepted => match accepted {
+                    Ok((stream, _)) => self.serve(stream, router.clone(), &open, permit),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        tokio::select! {
+            () = open.shutdown() => {}
+            () = stop.aborting() => tracing::warn!("open requests were cut by the hard stop"),
+        }
+    }
+
+    fn serve<P: Send + 'static>(&self, stream: TcpStream, router: Router, open: &GracefulShutdown, permit: P) {
+        // Without it small answers would wait for the client's delayed acknowledgement; a failure only costs time.
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_DEADLINE)
+            .max_header_size(HEADER_BYTES)
+            .half_close(false)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        let connection = open.watch(connection);
+        let metrics = Arc::clone(&self.metrics);
+        metrics.connection_opened();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended with an error");
+            }
+            metrics.connection_closed();
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,192 @@
+//! The settings that only ingest has; what it shares with the worker is in [`shared::runtime::settings::pipeline`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use shared::runtime::settings::pipeline::Pipeline;
+use shared::runtime::settings::{Reader, Setting};
+
+use crate::cors::Origins;
+use crate::keys::configured::{self, ConfiguredKey};
+
+static LISTEN: Setting = Setting::new("INGEST_LISTEN", "127.0.0.1:4000", "address and port of the HTTP API");
+static CLIENT_API_KEYS: Setting = Setting::new(
+    "CLIENT_API_KEYS",
+    "",
+    "write keys, with commas; an entry may be `name:key`, and the name becomes the source of its events",
+)
+.secret();
+static ADMIN_API_KEYS: Setting =
+    Setting::new("ADMIN_API_KEYS", "", "admin keys, with commas, written like CLIENT_API_KEYS").secret();
+static AUTH_REQUIRED: Setting = Setting::new(
+    "AUTH_REQUIRED",
+    "true",
+    "`false` admits calls without a key on client routes (the old browser SDK never sends one); admin routes always ask",
+);
+static KEY_CACHE: Setting =
+    Setting::new("KEY_CACHE_SECONDS", "3600", "how long keys of the table stay valid while the database is away");
+static ALLOWED_ORIGINS: Setting =
+    Setting::new("ALLOWED_ORIGINS", "*", "origins whose pages may call the API, with commas, or `*`");
+static MAX_BODY: Setting = Setting::new("MAX_BODY_BYTES", "16777216", "largest body, as sent and after decompression");
+static MAX_IN_FLIGHT: Setting = Setting::new(
+    "MAX_IN_FLIGHT_BYTES",
+    "268435456",
+    "most bytes of requests that wait for an answer; beyond it requests are refused at once with 503",
+);
+static MAX_CONNECTIONS: Setting =
+    Setting::new("MAX_CONNECTIONS", "10000", "most open connections; further ones wait to be accepted");
+static PUBLISH_DEADLINE: Setting = Setting::new(
+    "PUBLISH_DEADLINE_SECONDS",
+    "5",
+    "longest wait for the stream's acknowledgement; then the answer is 503",
+);
+static MATCH_DEADLINE: Setting = Setting::new(
+    "MATCH_DEADLINE_MILLISECONDS",
+    "500",
+    "longest wait for a user's traits; then the answer says that it is incomplete",
+);
+static DATABASE_CONNECTIONS: Setting =
+    Setting::new("INGEST_DATABASE_CONNECTIONS", "8", "most connections of one ingest process to PostgreSQL");
+static DRAIN: Setting = Setting::new(
+    "DRAIN_SECONDS",
+    "1",
+    "how long a stopping ingest says it is unready before it stops accepting, so that load balancers notice",
+);
+
+/// Every setting of ingest, for the table and `.env.example`.
+pub static ALL: [&Setting; 13] = [
+    &LISTEN,
+    &CLIENT_API_KEYS,
+    &ADMIN_API_KEYS,
+    &AUTH_REQUIRED,
+    &KEY_CACHE,
+    &ALLOWED_ORIGINS,
+    &MAX_BODY,
+    &MAX_IN_FLIGHT,
+    &MAX_CONNECTIONS,
+    &PUBLISH_DEADLINE,
+    &MATCH_DEADLINE,
+    &DATABASE_CONNECTIONS,
+    &DRAIN,
+];
+
+/// Keys that `deploy/up` uses on a developer's machine.
+const DEVELOPMENT_KEYS: [&str; 2] = ["dev-write-key", "dev-admin-key"];
+
+/// The values.
+#[derive(Debug)]
+pub struct Settings {
+    /// What the worker must agree on.
+    pub pipeline: Pipeline,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Write and admin keys of the environment.
+    pub keys: Vec<ConfiguredKey>,
+    /// Refuse client calls without a key.
+    pub auth_required: bool,
+    /// How long keys of the table outlive the database.
+    pub key_cache: Duration,
+    /// Who may call from a browser.
+    pub origins: Origins,
+    /// Largest body, encoded and decoded.
+    pub max_body_bytes: usize,
+    /// Budget of all requests in flight.
+    pub max_in_flight_bytes: usize,
+    /// Open connections.
+    pub max_connections: usize,
+    /// Longest wait for a PubAck.
+    pub publish_deadline: Duration,
+    /// Longest wait for traits.
+    pub match_deadline: Duration,
+    /// Pool size.
+    pub database_connections: u32,
+    /// Unready but accepting, when stopping.
+    pub drain: Duration,
+}
+
+impl Settings {
+    /// Reads both groups; mistakes go to the reader.
+    pub fn read(reader: &mut Reader) -> Self {
+        let pipeline = Pipeline::read(reader);
+        let listen_text = reader.text(&LISTEN);
+        let listen = listen_text.parse().unwrap_or_else(|_| {
+            reader.mistake(format!("INGEST_LISTEN={listen_text} is not an address and a port, such as 127.0.0.1:4000"));
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        });
+        let (client, admin) = (reader.list(&CLIENT_API_KEYS), reader.list(&ADMIN_API_KEYS));
+        let keys = configured::read(&client, &admin, |mistake| reader.mistake(mistake));
+        let auth_required = reader.flag(&AUTH_REQUIRED);
+        if pipeline.production {
+            if !auth_required {
+                reader.mistake("AUTH_REQUIRED=false is refused by PROFILE=production");
+            }
+            if keys.iter().any(|k| DEVELOPMENT_KEYS.contains(&k.key.expose())) {
+                reader.mistake(
+                    "a development key is among CLIENT_API_KEYS or ADMIN_API_KEYS: PROFILE=production refuses it",
+                );
+            }
+        }
+        let origins = Origins::parse(&reader.list(&ALLOWED_ORIGINS)).unwrap_or_else(|bad| {
+            reader.mistake(format!("ALLOWED_ORIGINS={bad} is not an origin, such as https://app.example.com"));
+            Origins::Any
+        });
+        let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let max_body_bytes = bytes(reader.number(&MAX_BODY, 1 << 20..=1 << 30));
+        let max_in_flight_bytes = bytes(reader.number(&MAX_IN_FLIGHT, 1 << 20..=1 << 40));
+        if max_in_flight_bytes / 4 < max_body_bytes {
+            reader.mistake(format!(
+                "MAX_IN_FLIGHT_BYTES={max_in_flight_bytes} is less than four times MAX_BODY_BYTES={max_body_bytes}: the largest body would never fit"
+            ));
+        }
+        Self {
+            pipeline,
+            listen,
+            keys,
+            auth_required,
+            key_cache: reader.duration(&KEY_CACHE),
+            origins,
+            max_body_bytes,
+            max_in_flight_bytes,
+            max_connections: bytes(reader.number(&MAX_CONNECTIONS, 1..=1_000_000)),
+            publish_deadline: reader.duration(&PUBLISH_DEADLINE),
+            match_deadline: reader.duration(&MATCH_DEADLINE),
+            database_connections: u32::try_from(reader.number(&DATABASE_CONNECTIONS, 1..=1_000)).unwrap_or(1),
+            drain: reader.duration(&DRAIN),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(given: &[(&str, &str)]) -> String {
+        let base = [("DATABASE_URL", "postgres://h/d"), ("NATS_URL", "nats://h")];
+        let given = base.iter().chain(given).map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let mut reader = Reader::from_map(given);
+        Settings::read(&mut reader);
+        reader.finish().map_or_else(|m| m.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn the_defaults_hold_together() {
+        assert_eq!(mistakes(&[]), "");
+    }
+
+    #[test]
+    fn production_refuses_what_is_only_for_development() {
+        let said = mistakes(&[
+            ("PROFILE", "production"),
+            ("AUTH_REQUIRED", "false"),
+            ("CLIENT_API_KEYS", "web:dev-write-key"),
+        ]);
+        assert!(said.contains("AUTH_REQUIRED=false") && said.contains("development key"), "{said}");
+        assert_eq!(mistakes(&[("CLIENT_API_KEYS", "dev-write-key"), ("AUTH_REQUIRED", "false")]), "");
+    }
+
+    #[test]
+    fn a_budget_must_hold_the_largest_body() {
+        assert!(mistakes(&[("MAX_IN_FLIGHT_BYTES", "2000000")]).contains("four times"));
+        assert!(mistakes(&[("INGEST_LISTEN", "4000")]).contains("address and a port"));
+    }
+}

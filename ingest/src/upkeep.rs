@@ -1,0 +1,35 @@
+//! What a running ingest does on its own, besides serving: reading keys and campaigns, and letting go of what the database shows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::store::catalog;
+use shared::store::catalog::Snapshot;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::{keys, traits};
+
+/// How often committed offsets are read, for the overlay.
+const OFFSETS: Duration = Duration::from_secs(1);
+
+/// Starts all of it. The tasks end with the process: none holds anything that must be finished.
+pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>) {
+    let pool = app.database.pool().clone();
+    tokio::spawn(catalog::keep_current(pool.clone(), app.settings.pipeline.catalog_poll, campaigns));
+    tokio::spawn(keys::table::keep_current(pool, Arc::clone(&app.door.keys)));
+    tokio::spawn(prune_overlay(Arc::clone(app)));
+}
+
+async fn prune_overlay(app: Arc<App>) {
+    loop {
+        if !app.overlay.is_empty() {
+            // A failure is the database being away; the overlay is bounded without it.
+            if let Ok(offsets) = traits::committed(app.database.pool().clone()).await {
+                let of = |partition| offsets.iter().find(|(p, _)| *p == partition).map(|(_, sequence)| *sequence);
+                app.overlay.prune(of);
+            }
+        }
+        tokio::time::sleep(OFFSETS).await;
+    }
+}

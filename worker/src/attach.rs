@@ -1,0 +1,247 @@
+//! Never skip what was not seen: the proof, before each start of reading and each purge, that the stream is the one the positions
+//! belong to and still holds everything they have not reached.
+//!
+//! JetStream starts a consumer beyond a stream's end, or before its beginning, without an error. A stream that was made anew, or an
+//! older copy of its volume put back, would so lose acknowledged events in silence; here it halts the worker, and the gap is named.
+
+use async_nats::jetstream::Context;
+use shared::domain::message::BATCH_ID_HEADER;
+use shared::stream::StreamError;
+use shared::stream::lanes::{self, Lane, StreamState};
+use sqlx::PgConnection;
+
+/// What the database recorded about a lane.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct LaneRecord {
+    /// Generation of the stream that the positions belong to.
+    pub generation: String,
+    /// Everything up to here was processed and may be gone.
+    pub trimmed_to: i64,
+}
+
+/// Where a partition stands.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Position {
+    /// Which partition.
+    pub partition: i32,
+    /// The last message whose effects are committed.
+    pub last_seq: i64,
+    /// The batch id of that message.
+    pub last_batch_id: Option<String>,
+}
+
+/// Why an attachment was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// Try again later.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// Try again later.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A person must act: going on would skip events.
+    #[error(
+        "{0}. If that is meant, `worker adopt-stream` goes on from the first message that is there; nothing is doubled"
+    )]
+    Gap(String),
+    /// A person must act: the settings do not fit what exists.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+/// The rule: what is wrong, or nothing. `batch_at` tells the batch id of the message at a sequence, if it is there.
+pub fn gap(
+    lane: &Lane,
+    stream: &StreamState,
+    record: &LaneRecord,
+    positions: &[Position],
+    batch_at: impl Fn(i64) -> Option<String>,
+) -> Option<String> {
+    let name = &lane.stream;
+    if stream.generation != record.generation {
+        return Some(format!(
+            "stream {name} is not the one that was being read: it was created anew (generation {} instead of {})",
+            stream.generation, record.generation
+        ));
+    }
+    let (first, last) = (signed(stream.first_seq), signed(stream.last_seq));
+    if first - 1 > record.trimmed_to {
+        return Some(format!(
+            "stream {name} begins at message {first}, but only messages up to {} were given up: {} messages are missing",
+            record.trimmed_to,
+            first - 1 - record.trimmed_to
+        ));
+    }
+    for position in positions {
+        let (partition, at) = (position.partition, position.last_seq);
+        if at > last {
+            return Some(format!(
+                "stream {name} ends at message {last}, but partition {partition} has processed message {at}: an older copy was put back"
+            ));
+        }
+        if at <= record.trimmed_to {
+            continue;
+        }
+        let found = batch_at(at);
+        if found.is_none() || found != position.last_batch_id {
+            return Some(format!(
+                "message {at} of stream {name} is batch {}, but partition {partition} had processed batch {} there: the stream's history changed",
+                found.as_deref().unwrap_or("(none)"),
+                position.last_batch_id.as_deref().unwrap_or("(none)")
+            ));
+        }
+    }
+    None
+}
+
+/// Checks a lane against the stream as it is now. The state it was checked with comes back.
+pub async fn verify(
+    jetstream: &Context,
+    lane: &Lane,
+    record: &LaneRecord,
+    positions: &[Position],
+) -> Result<StreamState, AttachError> {
+    let Some(stream) = lanes::state(jetstream, lane).await? else {
+        return Err(AttachError::Gap(format!("stream {} does not exist any more", lane.stream)));
+    };
+    let mut batches = std::collections::BTreeMap::new();
+    for at in positions.iter().map(|p| p.last_seq).filter(|&at| at > record.trimmed_to) {
+        if !batches.contains_key(&at) {
+            batches.insert(at, batch_id_at(jetstream, lane, at).await?);
+        }
+    }
+    match gap(lane, &stream, record, positions, |at| batches.get(&at).cloned().flatten()) {
+        Some(gap) => Err(AttachError::Gap(gap)),
+        None => Ok(stream),
+    }
+}
+
+/// Reads a lane's record and positions, making them when the lane is new, and checks that the cut into partitions is the same.
+pub async fn load(
+    database: &mut PgConnection,
+    jetstream: &Context,
+    lane: &Lane,
+    settings: &shared::runtime::settings::pipeline::Pipeline,
+) -> Result<(LaneRecord, Vec<Position>), AttachError> {
+    if let Some(found) = read(database, lane).await? {
+        let owed: Vec<i32> = partitions_of(lane, settings.partitions, settings.lanes).collect();
+        if found.1.iter().map(|p| p.partition).ne(owed.iter().copied()) {
+            return Err(AttachError::Mismatch(format!(
+                "the database was set up with another cut into partitions than PARTITIONS={} and LANES={}: they are fixed at creation",
+                settings.partitions, settings.lanes
+            )));
+        }
+        return Ok(found);
+    }
+    let stream = match lanes::state(jetstream, lane).await? {
+        Some(stream) => stream,
+        None => lanes::create(jetstream, lane, settings).await?,
+    };
+    if (stream.partitions, stream.lanes) != (settings.partitions, settings.lanes) {
+        return Err(AttachError::Mismatch(format!(
+            "stream {} was made for PARTITIONS={} and LANES={}, and these are {} and {}: they are fixed at creation",
+            lane.stream, stream.partitions, stream.lanes, settings.partitions, settings.lanes
+        )));
+    }
+    let partitions: Vec<i32> = partitions_of(lane, settings.partitions, settings.lanes).collect();
+    sqlx::query(
+        "WITH lane AS (INSERT INTO lanes (lane, stream, generation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)
+         INSERT INTO partitions (partition, lane) SELECT p, $1 FROM unnest($4::int[]) p ON CONFLICT DO NOTHING",
+    )
+    .bind(i32::from(lane.number))
+    .bind(&lane.stream)
+    .bind(&stream.generation)
+    .bind(partitions)
+    .execute(&mut *database)
+    .await?;
+    read(database, lane)
+        .await?
+        .ok_or_else(|| AttachError::Mismatch(format!("lane {} vanished from the database", lane.number)))
+}
+
+/// Reads a lane's record and positions as they are. `None`: the lane is new.
+pub async fn read(
+    database: &mut PgConnection,
+    lane: &Lane,
+) -> Result<Option<(LaneRecord, Vec<Position>)>, sqlx::Error> {
+    let record: Option<LaneRecord> = sqlx::query_as("SELECT generation, trimmed_to FROM lanes WHERE lane = $1")
+        .bind(i32::from(lane.number))
+        .fetch_optional(&mut *database)
+        .await?;
+    let Some(record) = record else { return Ok(None) };
+    let positions =
+        sqlx::query_as("SELECT partition, last_seq, last_batch_id FROM partitions WHERE lane = $1 ORDER BY partition")
+            .bind(i32::from(lane.number))
+            .fetch_all(database)
+            .await?;
+    Ok(Some((record, positions)))
+}
+
+/// The partitions that lie in a lane, in order.
+pub fn partitions_of(lane: &Lane, partitions: u16, lanes: u16) -> impl Iterator<Item = i32> {
+    let number = lane.number;
+    (0..partitions).filter(move |&p| Lane::of_partition(p, lanes) == number).map(i32::from)
+}
+
+async fn batch_id_at(jetstream: &Context, lane: &Lane, seq: i64) -> Result<Option<String>, StreamError> {
+    let message = lanes::message(jetstream, lane, u64::try_from(seq).unwrap_or(0)).await?;
+    Ok(message.and_then(|m| m.headers.get(BATCH_ID_HEADER).map(|id| id.as_str().to_owned())))
+}
+
+fn signed(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(first_seq: u64, last_seq: u64) -> StreamState {
+        StreamState {
+            generation: "g1".into(),
+            adopted: String::new(),
+            first_seq,
+            last_seq,
+            bytes: 0,
+            max_bytes: 0,
+            messages: 0,
+            partitions: 2,
+            lanes: 1,
+            problems: Vec::new(),
+        }
+    }
+
+    fn found(stream: &StreamState, trimmed_to: i64, at: &[(i64, &str)], batches: &[(i64, &str)]) -> Option<String> {
+        let record = LaneRecord { generation: "g1".into(), trimmed_to };
+        let positions: Vec<_> = at
+            .iter()
+            .zip(0..)
+            .map(|(&(last_seq, id), partition)| Position { partition, last_seq, last_batch_id: Some(id.to_owned()) })
+            .collect();
+        let batch_at = |seq| batches.iter().find(|(s, _)| *s == seq).map(|(_, id)| (*id).to_owned());
+        gap(&Lane::new("EVENTS", 0), stream, &record, &positions, batch_at)
+    }
+
+    #[test]
+    fn a_stream_that_continues_is_attached() {
+        assert_eq!(found(&stream(1, 9), 0, &[(5, "b5"), (9, "b9")], &[(5, "b5"), (9, "b9")]), None);
+        assert_eq!(found(&stream(6, 9), 5, &[(5, "b5")], &[]), None, "everything before was trimmed");
+        assert_eq!(found(&stream(1, 0), 0, &[(0, "")], &[]), None, "an empty stream");
+    }
+
+    #[test]
+    fn every_way_of_skipping_is_named() {
+        let mut anew = stream(1, 9);
+        anew.generation = "g2".into();
+        for (stream, trimmed_to, at, batches, says) in [
+            (anew, 0, (5, "b5"), &[(5, "b5")][..], "created anew"),
+            (stream(7, 9), 5, (5, "b5"), &[], "1 messages are missing"),
+            (stream(1, 4), 0, (5, "b5"), &[], "older copy"),
+            (stream(1, 9), 0, (5, "b5"), &[(5, "other")], "history changed"),
+            (stream(1, 9), 0, (5, "b5"), &[], "history changed"),
+        ] {
+            let gap = found(&stream, trimmed_to, &[at], batches).unwrap();
+            assert!(gap.contains(says), "{gap}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The commands that do one thing and exit. They print for a person, to standard output.
+
+pub mod adopt_stream;
+pub mod check;
+pub mod migrate;
+
+use shared::store::connection::{self, SessionLimits};
+use sqlx::PgPool;
+use std::time::Duration;
+
+use crate::Problem;
+use crate::settings::Settings;
+
+/// A pool for a command: patient with long statements.
+fn pool(settings: &Settings) -> Result<PgPool, Problem> {
+    let limits = SessionLimits { statement: Duration::from_secs(600), ..SessionLimits::default() };
+    Ok(connection::pool(connection::options(&settings.pipeline, "ec-worker-command", limits)?, 2))
+}
+
+#[expect(clippy::print_stdout, reason = "what a command prints is its result")]
+fn say(line: &str) {
+    println!("{line}");
+}

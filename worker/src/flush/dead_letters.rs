@@ -1,0 +1,99 @@
+//! Events that could not be stored: kept with their payload and the reason, in the transaction that passed over them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::own::buffer::{Damaged, Line};
+
+/// Longest reason that is kept, in bytes.
+const REASON_BYTES: usize = 2_000;
+
+/// One event (or a whole message that cannot be read) put aside.
+#[derive(Debug)]
+pub struct DeadLetter<'a> {
+    /// The event's id, if it could be read.
+    pub event_id: Option<Uuid>,
+    /// The message.
+    pub seq: i64,
+    /// The partition it counts for.
+    pub partition: i32,
+    /// The line within the partition's segment.
+    pub position: i32,
+    /// How many events it stands for.
+    pub events: u64,
+    /// The database's reason, if it was the database.
+    pub sqlstate: Option<String>,
+    /// For a person.
+    pub reason: String,
+    /// As it lay in the stream.
+    pub payload: &'a [u8],
+    /// When the message was sealed; now, if even that cannot be read.
+    pub received_at: DateTime<Utc>,
+}
+
+impl<'a> DeadLetter<'a> {
+    /// One line of a message.
+    #[must_use]
+    pub fn line(line: &'a Line, event_id: Option<Uuid>, sqlstate: Option<String>, reason: String) -> Self {
+        Self {
+            event_id,
+            seq: line.seq,
+            partition: line.partition,
+            position: line.position,
+            events: 1,
+            sqlstate,
+            reason,
+            payload: &line.bytes,
+            received_at: line.sealed_at,
+        }
+    }
+
+    /// A whole message, counted for the partition whose owner answers for it.
+    #[must_use]
+    pub fn message(damaged: &'a Damaged, warden: i32) -> Self {
+        Self {
+            event_id: None,
+            seq: damaged.seq,
+            partition: warden,
+            position: 0,
+            events: damaged.events,
+            sqlstate: None,
+            reason: damaged.reason.clone(),
+            payload: &damaged.payload,
+            received_at: Utc::now(),
+        }
+    }
+}
+
+/// Inserts dead letters; one that a replay brings again is there already.
+pub async fn insert(transaction: &mut PgConnection, lane: i32, dead: &[DeadLetter<'_>]) -> Result<(), sqlx::Error> {
+    for letter in dead {
+        // What a person reads must itself be storable.
+        let reason = letter.reason.replace('\0', "\u{fffd}");
+        sqlx::query(
+            "INSERT INTO dead_letters
+                    (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        )
+        .bind(letter.event_id)
+        .bind(lane)
+        .bind(letter.seq)
+        .bind(letter.partition)
+        .bind(letter.position)
+        .bind(i32::try_from(letter.events).unwrap_or(i32::MAX))
+        .bind(letter.sqlstate.as_deref())
+        .bind(&reason[..reason.floor_char_boundary(REASON_BYTES)])
+        .bind(letter.payload)
+        .bind(letter.received_at)
+        .execute(&mut *transaction)
+        .await?;
+        tracing::error!(
+            stream_seq = letter.seq,
+            partition = letter.partition,
+            sqlstate = letter.sqlstate,
+            "an event was put aside"
+        );
+    }
+    Ok(())
+}

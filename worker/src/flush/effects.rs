@@ -1,0 +1,74 @@
+//! What storing a group of events does: rows for those that are new, and for those only, traits, links and matches.
+//!
+//! Invariant: everything but the row follows from ids that the database says were new, so an event has its effects once, however often
+//! it comes. Works on any run of consecutive events, so that [`super::poison`] can cut a group in two.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDate;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Context, Incoming, profiles, rows, walk};
+
+/// Where and when.
+pub struct Plan<'a> {
+    /// What the flush knows.
+    pub context: &'a Context<'a>,
+    /// The database's date.
+    pub today: NaiveDate,
+    /// Events filed under an earlier day have no partition any more.
+    pub oldest_kept: NaiveDate,
+}
+
+/// What applying a group did.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Which of the lines were new: `(seq, partition, position)`.
+    pub fresh: HashSet<(i64, i32, i32)>,
+    /// Matches written.
+    pub matches: u64,
+}
+
+impl Plan<'_> {
+    /// The day a row goes to: its own, or, when that partition is gone (a long backlog), the day it was received, or today.
+    pub fn day_of(&self, incoming: &Incoming<'_>) -> NaiveDate {
+        let received = incoming.event.received_at.date_naive();
+        [incoming.event.day, received].into_iter().find(|day| *day >= self.oldest_kept).unwrap_or(self.today)
+    }
+}
+
+/// Applies a group.
+pub async fn apply(
+    transaction: &mut PgConnection,
+    group: &[Incoming<'_>],
+    plan: &Plan<'_>,
+) -> Result<Applied, sqlx::Error> {
+    if group.is_empty() {
+        return Ok(Applied::default());
+    }
+    let context = plan.context;
+    let known_late = rows::insert_late_ids(transaction, group, plan).await?;
+    let candidates: Vec<&Incoming<'_>> = group.iter().filter(|i| !known_late.contains(&i.event.id)).collect();
+    let mut new = rows::insert_events(transaction, &candidates, plan).await?;
+    // Of several copies in one group the first is the one that was stored.
+    let fresh: Vec<&Incoming<'_>> = candidates.into_iter().filter(|i| new.remove(&i.event.id)).collect();
+
+    let needed = walk::keys_needing_traits(&fresh, context);
+    let traits = profiles::read(transaction, &needed).await?;
+    let walked = walk::walk(&fresh, traits, context);
+    profiles::merge(transaction, &walked.patches).await?;
+    profiles::link(transaction, &walked.links).await?;
+    rows::insert_matches(transaction, &walked.matches).await?;
+
+    Ok(Applied {
+        fresh: fresh.iter().map(|i| (i.line.seq, i.line.partition, i.line.position)).collect(),
+        matches: walked.matches.len() as u64,
+    })
+}
+
+/// Ids that occur in a group, each once, in order.
+pub fn distinct<'a>(ids: impl Iterator<Item = Uuid> + 'a) -> Vec<Uuid> {
+    let mut seen = HashSet::new();
+    ids.filter(|id| seen.insert(*id)).collect()
+}

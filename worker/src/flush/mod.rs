@@ -1,0 +1,143 @@
+//! One flush: everything that was read, with all its effects and the new positions, in one transaction.
+//!
+//! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] (late ids, events,
+//! then, only for events that were new, traits, links and matches) → [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a
+//! process paused inside a COPY keeps its locks and no timeout ends it.
+//!
+//! A row that PostgreSQL refuses is found by [`poison`] and put aside; the others are stored. Every other failure leaves nothing
+//! behind, and the caller starts again from what the database says.
+
+pub mod books;
+pub mod dead_letters;
+pub mod effects;
+pub mod fence;
+pub mod poison;
+pub mod profiles;
+pub mod rows;
+pub mod sqlstate;
+pub mod walk;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use shared::domain::campaign::Catalog;
+use shared::domain::event::Event;
+use shared::domain::outcome::Tally;
+use shared::domain::user_key::Placeholders;
+use sqlx::{Connection, PgConnection};
+
+use crate::own::buffer::{Buffer, Line};
+use crate::own::leases::Identity;
+use dead_letters::DeadLetter;
+use sqlstate::Class;
+
+/// What a flush needs to know besides the events.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Who flushes.
+    pub me: &'a Identity,
+    /// The campaigns in force.
+    pub catalog: &'a Catalog,
+    /// User ids of strangers.
+    pub placeholders: &'a Placeholders,
+    /// Days that are kept.
+    pub retention_days: u16,
+    /// The partition whose owner answers for messages that cannot be read.
+    pub warden: i32,
+}
+
+/// One event with where it came from.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// Where it came from.
+    pub line: &'a Line,
+    /// What it says.
+    pub event: Event<'a>,
+}
+
+/// What a committed flush did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Events by outcome.
+    pub tally: Tally,
+    /// Matches written.
+    pub matches: u64,
+}
+
+/// Why a flush did not commit, by what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    /// Somebody else owns a partition, or has advanced it: let go, and read the positions again.
+    #[error(
+        "the positions are not where they were left: another worker took over, or the last commit went through unseen"
+    )]
+    Fenced,
+    /// These days have no partition: create them, then try again.
+    #[error("there is no partition for some of the days {0:?}")]
+    MissingPartition(BTreeSet<NaiveDate>),
+    /// The database is away or busy: try again, for ever.
+    #[error("{0}")]
+    Wait(sqlx::Error),
+    /// Going on would fill the dead letters with good events: a person must act.
+    #[error("{0}")]
+    Stop(String),
+}
+
+impl FlushError {
+    /// Sorts a failure that does not concern single rows.
+    fn of(error: sqlx::Error, days: impl FnOnce() -> BTreeSet<NaiveDate>) -> Self {
+        match sqlstate::class(&error) {
+            Class::MissingPartition => Self::MissingPartition(days()),
+            Class::Wait => Self::Wait(error),
+            Class::OurFault | Class::Poison => Self::Stop(format!("the database refuses our own statement: {error}")),
+        }
+    }
+}
+
+impl From<sqlx::Error> for FlushError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::of(error, BTreeSet::new)
+    }
+}
+
+/// Flushes a buffer. `expected` is where each owned partition stands. After an error nothing has changed, except that a COMMIT whose
+/// answer was lost may have gone through: positions must be read again before anything else.
+pub async fn flush(
+    database: &mut PgConnection,
+    buffer: &Buffer,
+    expected: &BTreeMap<i32, i64>,
+    context: &Context<'_>,
+) -> Result<Flushed, FlushError> {
+    let Some((read_to, batch_id)) = &buffer.read_to else { return Ok(Flushed::default()) };
+    let (incoming, mut dead) = decode(&buffer.lines);
+    dead.extend(buffer.damaged.iter().map(|d| DeadLetter::message(d, context.warden)));
+
+    let mut transaction = database.begin().await?;
+    let today = fence::lock(&mut transaction, context.me, expected).await?;
+    fence::advance(&mut transaction, context.me, *read_to, batch_id).await?;
+
+    let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
+    let plan = effects::Plan { context, today, oldest_kept };
+    let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
+
+    dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
+    let books = books::tally(&buffer.lines, &applied.fresh, &dead);
+    books::write(&mut transaction, &books).await?;
+    transaction.commit().await?;
+
+    let mut tally = Tally::default();
+    books.values().for_each(|t| tally.add(*t));
+    Ok(Flushed { tally, matches: applied.matches })
+}
+
+/// Reads the lines; one that cannot be read is a dead letter of its own.
+fn decode(lines: &[Line]) -> (Vec<Incoming<'_>>, Vec<DeadLetter<'_>>) {
+    let (mut incoming, mut dead) = (Vec::with_capacity(lines.len()), Vec::new());
+    for line in lines {
+        match serde_json::from_slice(&line.bytes) {
+            Ok(event) => incoming.push(Incoming { line, event }),
+            Err(error) => dead.push(DeadLetter::line(line, None, None, format!("the line cannot be read: {error}"))),
+        }
+    }
+    (incoming, dead)
+}

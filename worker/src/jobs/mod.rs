@@ -1,0 +1,18 @@
+//! Jobs that keep the database and the streams in shape. Every worker runs them; each has one leader at a time.
+//!
+//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones; [`trim`] purges processed messages; [`lag`] only
+//! measures, in every worker.
+
+pub mod lag;
+pub mod leader;
+pub mod partitions;
+pub mod retention;
+pub mod trim;
+
+use chrono::NaiveDate;
+use sqlx::PgPool;
+
+/// The database's date (UTC): jobs take the day from one clock.
+pub async fn today(pool: &PgPool) -> Result<NaiveDate, sqlx::Error> {
+    sqlx::query_scalar("SELECT (now() AT TIME ZONE 'UTC')::date").fetch_one(pool).await
+}

@@ -1,0 +1,149 @@
+//! Wires the worker together and runs it until it is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use shared::runtime::{prometheus, shutdown::Shutdown};
+use shared::store::{catalog, connection};
+use shared::stream::lanes::{self, Lane};
+use sqlx::PgPool;
+
+use crate::jobs::leader::Leadership;
+use crate::jobs::{self, lag, partitions, retention, trim};
+use crate::own::owner::Owner;
+use crate::settings::Settings;
+use crate::status::Board;
+use crate::{Problem, http, metrics};
+
+const LAG_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Runs the worker. Returns when it has stopped well; an error when something failed.
+pub async fn run() -> Result<(), Problem> {
+    let settings = Arc::new(Settings::from_environment()?);
+    let recorder = prometheus::install()?;
+    metrics::start(env!("CARGO_PKG_VERSION"));
+    let stop = Shutdown::on_signals()?;
+    let board = Board::default();
+    let pool = connection::pool(
+        connection::options(&settings.pipeline, "ec-worker-jobs", connection::SessionLimits::default())?,
+        5,
+    );
+    let stream = shared::stream::connection::connect(&settings.pipeline, &settings.name).await?;
+    // Only to save the first try of every owner; they wait by themselves.
+    shared::stream::connection::wait_until_up(&stream, Duration::from_secs(2)).await;
+    let (campaigns, current) = catalog::channel();
+    stop.supervise("campaigns", catalog::keep_current(pool.clone(), settings.pipeline.catalog_poll, campaigns));
+    stop.supervise("metrics", prometheus::keep_tidy(recorder.clone()));
+    http::serve(settings.listen, recorder, board.clone(), &stop).await?;
+
+    let mut owners = Vec::new();
+    for lane in Lane::all(&settings.pipeline) {
+        for flusher in 0..settings.flushers {
+            let owner = Owner {
+                settings: settings.clone(),
+                name: format!("{}/{}.{flusher}", settings.name, lane.number),
+                lane: lane.clone(),
+                stream: stream.clone(),
+                campaigns: current.clone(),
+                pool: pool.clone(),
+                board: board.clone(),
+                stop: stop.clone(),
+            };
+            owners.push(stop.supervise("owner", owner.run()));
+        }
+    }
+    start_jobs(&settings, &pool, &stream, &stop);
+
+    let all_stopped = async {
+        for owner in owners {
+            // A panic was reported by the supervisor already.
+            let _ = owner.await;
+        }
+    };
+    tokio::select! {
+        () = all_stopped => {}
+        () = stop.aborting() => return Err("stopped before everything was handed over; nothing is lost".into()),
+    }
+    tracing::info!("stopped");
+    if stop.has_failed() { Err("a part failed; see the log".into()) } else { Ok(()) }
+}
+
+fn start_jobs(
+    settings: &Arc<Settings>,
+    pool: &PgPool,
+    stream: &shared::stream::connection::Connection,
+    stop: &Shutdown,
+) {
+    let (s, p) = (settings.clone(), pool.clone());
+    every(stop, "partitions made ahead", settings.job_interval, move || {
+        let (s, p) = (s.clone(), p.clone());
+        async move {
+            let today = jobs::today(&p).await?;
+            lead(&p, "partitions", async || partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
+            let days = s.pipeline.retention_days;
+            lead(&p, "retention", async || retention::drop_expired(&p, today, days).await.map(|_| ())).await
+        }
+    });
+    let jetstream = lanes::jetstream(stream.client.clone());
+    let (s, p, j) = (settings.clone(), pool.clone(), jetstream.clone());
+    every(stop, "stream trimming", settings.trim_interval, move || {
+        let (s, p, j) = (s.clone(), p.clone(), j.clone());
+        async move {
+            for lane in Lane::all(&s.pipeline) {
+                lead(&p, "trim", async || trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
+                    .await?;
+            }
+            Ok(())
+        }
+    });
+    let (lanes, p) = (Lane::all(&settings.pipeline), pool.clone());
+    every(stop, "lag", LAG_INTERVAL, move || {
+        let (lanes, p, j) = (lanes.clone(), p.clone(), jetstream.clone());
+        async move { Ok(lag::measure(&p, &j, &lanes).await?) }
+    });
+}
+
+/// Runs a job if nobody else is running it.
+async fn lead<E>(pool: &PgPool, name: &'static str, job: impl AsyncFnOnce() -> Result<(), E>) -> Result<(), Problem>
+where
+    Problem: From<E>,
+{
+    let Some(leadership) = Leadership::take(pool, name).await? else { return Ok(()) };
+    let done = job().await;
+    match &done {
+        Ok(()) => leadership.give_up().await?,
+        Err(_) => leadership.abandon().await,
+    }
+    Ok(done?)
+}
+
+/// Runs a job now and then at intervals, until the stop. A failure is logged once, until it changes or passes.
+fn every<F>(stop: &Shutdown, name: &'static str, interval: Duration, mut job: impl FnMut() -> F + Send + 'static)
+where
+    F: Future<Output = Result<(), Problem>> + Send + 'static,
+{
+    let stopping = stop.clone();
+    stop.supervise(name, async move {
+        let mut failing = String::new();
+        while !stopping.is_stopping() {
+            let wait = match job().await {
+                Ok(()) => {
+                    failing.clear();
+                    interval
+                }
+                Err(problem) => {
+                    if problem.to_string() != failing {
+                        failing = problem.to_string();
+                        tracing::warn!(job = name, "failed, and is tried again: {problem}");
+                    }
+                    interval.min(Duration::from_secs(2))
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stopping.stopping() => {}
+            }
+        }
+    });
+}

@@ -1,0 +1,129 @@
+//! The worker's own settings; what it shares with ingest is in [`shared::runtime::settings::pipeline`].
+
+use std::time::Duration;
+
+use shared::runtime::settings::pipeline::{self, Pipeline};
+use shared::runtime::settings::{InForce, Mistakes, Reader, Setting};
+
+static WORKER_LISTEN: Setting =
+    Setting::new("WORKER_LISTEN", "127.0.0.1:4101", "address of /livez, /readyz and /metrics; port 0 takes a free one");
+static WORKER_NAME: Setting = Setting::new("WORKER_NAME", "worker", "how this process is called in tables and logs");
+static FLUSHERS: Setting = Setting::new(
+    "FLUSHERS",
+    "1",
+    "owners in this process, each with its own connection; two fill two cores, four only contend",
+);
+static FLUSH_EVENTS: Setting = Setting::new("FLUSH_EVENTS", "4000", "a flush begins at this many events");
+static FLUSH_BYTES: Setting = Setting::new("FLUSH_BYTES", "8388608", "… or at this many bytes of events");
+static FLUSH_AGE: Setting =
+    Setting::new("FLUSH_AGE_MILLISECONDS", "10", "… or when the oldest event has waited this long");
+static LEASE: Setting =
+    Setting::new("LEASE_SECONDS", "10", "how long a silent worker keeps its partitions; the same for all workers");
+static SESSION_LOCK: Setting = Setting::new(
+    "SESSION_LOCK",
+    "true",
+    "hold a lock by which peers see at once that this process died; `false` behind a transaction pooler",
+);
+static REPLAY_WINDOW: Setting = Setting::new(
+    "REPLAY_WINDOW_SECONDS",
+    "86400",
+    "processed messages stay in the stream this long, or until half of it is full",
+);
+static JOB_INTERVAL: Setting =
+    Setting::new("JOB_INTERVAL_SECONDS", "3600", "how often event partitions are made ahead and expired ones dropped");
+static TRIM_INTERVAL: Setting =
+    Setting::new("TRIM_INTERVAL_SECONDS", "10", "how often processed messages are trimmed from the stream");
+
+/// Every setting of this group, for the table and `.env.example`.
+pub static ALL: [&Setting; 11] = [
+    &WORKER_LISTEN,
+    &WORKER_NAME,
+    &FLUSHERS,
+    &FLUSH_EVENTS,
+    &FLUSH_BYTES,
+    &FLUSH_AGE,
+    &LEASE,
+    &SESSION_LOCK,
+    &REPLAY_WINDOW,
+    &JOB_INTERVAL,
+    &TRIM_INTERVAL,
+];
+
+/// Everything the worker is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Shared with ingest.
+    pub pipeline: Pipeline,
+    /// Address of the HTTP server.
+    pub listen: std::net::SocketAddr,
+    /// Name in tables and logs.
+    pub name: String,
+    /// Owners per lane in this process.
+    pub flushers: u64,
+    /// Flush at this many events.
+    pub flush_events: usize,
+    /// Flush at this many bytes.
+    pub flush_bytes: usize,
+    /// Flush when the oldest event is this old.
+    pub flush_age: Duration,
+    /// How long a silent owner keeps its partitions.
+    pub lease: Duration,
+    /// Hold a session lock.
+    pub session_lock: bool,
+    /// How long processed messages stay.
+    pub replay_window: Duration,
+    /// Interval of the partition jobs.
+    pub job_interval: Duration,
+    /// Interval of the trimming job.
+    pub trim_interval: Duration,
+}
+
+impl Settings {
+    /// Reads everything; either all values or all mistakes.
+    pub fn read(mut reader: Reader) -> Result<(Self, InForce), Mistakes> {
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let pipeline = Pipeline::read(&mut reader);
+        let listen = reader.text(&WORKER_LISTEN);
+        let settings = Self {
+            pipeline,
+            listen: listen.parse().unwrap_or_else(|_| {
+                reader.mistake(format!("WORKER_LISTEN={listen} is not an address such as 127.0.0.1:4101"));
+                std::net::SocketAddr::from(([127, 0, 0, 1], 0))
+            }),
+            name: reader.text(&WORKER_NAME),
+            flushers: reader.number(&FLUSHERS, 1..=16),
+            flush_events: size(reader.number(&FLUSH_EVENTS, 1..=100_000)),
+            flush_bytes: size(reader.number(&FLUSH_BYTES, 1_024..=256 << 20)),
+            flush_age: reader.duration(&FLUSH_AGE),
+            lease: reader.duration(&LEASE),
+            session_lock: reader.flag(&SESSION_LOCK),
+            replay_window: reader.duration(&REPLAY_WINDOW),
+            job_interval: reader.duration(&JOB_INTERVAL),
+            trim_interval: reader.duration(&TRIM_INTERVAL),
+        };
+        for (setting, value) in
+            [(&LEASE, settings.lease), (&JOB_INTERVAL, settings.job_interval), (&TRIM_INTERVAL, settings.trim_interval)]
+        {
+            if value < Duration::from_millis(500) {
+                reader.mistake(format!("{} must be at least 0.5", setting.name));
+            }
+        }
+        if settings.flush_age > settings.lease / 2 {
+            reader.mistake("FLUSH_AGE_MILLISECONDS must be below half of LEASE_SECONDS");
+        }
+        reader.finish().map(|in_force| (settings, in_force))
+    }
+
+    /// Reads the environment, and starts logging when that succeeds.
+    pub fn from_environment() -> Result<Self, Mistakes> {
+        let (settings, in_force) = Self::read(Reader::from_environment())?;
+        shared::runtime::logging::start(&settings.pipeline);
+        tracing::info!("settings in force:\n{in_force}");
+        Ok(settings)
+    }
+}
+
+/// All settings of the program, shared ones first.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    pipeline::ALL.into_iter().chain(ALL)
+}
