@@ -1,18 +1,71 @@
 //! Every metric of the worker: one documented function each, so that the names live in one list.
 //!
 //! Counters are raised after the COMMIT that made them true. Invariant, asserted by a test: read = stored + duplicate + dead +
-//! suppressed.
+//! suppressed. After a commit whose answer was lost the counters miss that flush; the ledger in the database does not.
 
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use shared::domain::outcome::Tally;
 
-/// Lets every counter start at zero, so that a first increase is seen.
+/// Name, kind and meaning of each metric, for `/metrics` and the README's table.
+pub static ALL: [(&str, &str, &str); 22] = [
+    (
+        "worker_events_read_total",
+        "counter",
+        "events of owned partitions read from the stream and committed, whatever their outcome",
+    ),
+    ("worker_events_stored_total", "counter", "of these: new rows"),
+    ("worker_events_duplicate_total", "counter", "of these: stored before"),
+    ("worker_events_dead_lettered_total", "counter", "of these: put aside with a reason"),
+    ("worker_events_suppressed_total", "counter", "of these: dropped on purpose, of an erased user"),
+    ("worker_matches_total", "counter", "matches written"),
+    ("worker_flush_seconds", "histogram", "one flush, from its first statement to the COMMIT"),
+    ("worker_flush_events", "histogram", "events in one flush"),
+    ("worker_flush_rows", "histogram", "new rows of one flush"),
+    ("worker_flush_bytes", "histogram", "bytes of events in one flush"),
+    ("worker_retries_total", "counter", "steps tried again, by `cause`: database, fence, stream, attach"),
+    ("worker_partition_changes_total", "counter", "partitions that changed hands, by `event`: claimed, released, lost"),
+    ("worker_owned_partitions", "gauge", "partitions held by an `owner` of this process"),
+    (
+        "worker_lag_events",
+        "gauge",
+        "events an `owner` has before it: read but not flushed, and an estimate of those not read",
+    ),
+    (
+        "worker_halted",
+        "gauge",
+        "1 while an owner is halted because going on would skip or misread events: a person must act",
+    ),
+    ("worker_database_connections", "gauge", "connections of the pool for jobs and checks, by `state`: idle, in_use"),
+    ("worker_build_info", "gauge", "1, with the `version` of this build"),
+    (
+        "pipeline_lag_events",
+        "gauge",
+        "events not yet processed, over all partitions (messages behind the slowest, times events per message)",
+    ),
+    ("pipeline_lag_seconds", "gauge", "age of the oldest message not yet processed, over all partitions"),
+    ("stream_bytes", "gauge", "bytes in the stream of a `lane`"),
+    ("stream_max_bytes", "gauge", "bytes that stream may hold"),
+    (
+        "stream_replay_window_seconds",
+        "gauge",
+        "age of the oldest message still in that stream: how far back a replay can go",
+    ),
+];
+
+/// Describes all metrics, and lets every counter start at zero, so that a first increase is seen.
 pub fn start(build_version: &'static str) {
+    for (name, kind, meaning) in ALL {
+        match kind {
+            "counter" => metrics::describe_counter!(name, meaning),
+            "gauge" => metrics::describe_gauge!(name, meaning),
+            _ => metrics::describe_histogram!(name, meaning),
+        }
+    }
     flushed(Tally::default(), 0);
-    for class in ["database", "fence", "stream", "attach"] {
-        counter!("worker_retries_total", "cause" => class).increment(0);
+    for cause in ["database", "fence", "stream", "attach"] {
+        counter!("worker_retries_total", "cause" => cause).increment(0);
     }
     for event in ["claimed", "released", "lost"] {
         counter!("worker_partition_changes_total", "event" => event).increment(0);
@@ -31,13 +84,15 @@ pub fn flushed(tally: Tally, matches: u64) {
     counter!("worker_matches_total").increment(matches);
 }
 
-/// One flush: how long it took, from the first statement to the COMMIT, and how many events it held.
-pub fn flush(took: Duration, events: usize) {
+/// The shape of one committed flush.
+pub fn flush(took: Duration, events: usize, bytes: usize, rows: u64) {
     histogram!("worker_flush_seconds").record(took);
     histogram!("worker_flush_events").record(precise(events as u64));
+    histogram!("worker_flush_bytes").record(precise(bytes as u64));
+    histogram!("worker_flush_rows").record(precise(rows));
 }
 
-/// A step that is tried again, by what was in the way: `database`, `fence`, `stream` or `attach`.
+/// A step that is tried again, by what was in the way.
 pub fn retry(cause: &'static str) {
     counter!("worker_retries_total", "cause" => cause).increment(1);
 }
@@ -52,25 +107,23 @@ pub fn owned(owner: &str, partitions: usize) {
     gauge!("worker_owned_partitions", "owner" => owner.to_owned()).set(precise(partitions as u64));
 }
 
-/// Events of an owner that wait: those read but not flushed, and an estimate (messages behind, times the mean of events per message)
-/// of those not read yet.
+/// Events that wait for an owner.
 pub fn owner_lag(owner: &str, events: u64) {
     gauge!("worker_lag_events", "owner" => owner.to_owned()).set(precise(events));
 }
 
-/// 1 while an owner is halted because going on would skip or misread events.
+/// Whether an owner is halted.
 pub fn halted(yes: bool) {
     gauge!("worker_halted").set(if yes { 1.0 } else { 0.0 });
 }
 
-/// Over all partitions: events not yet processed (messages behind the slowest partition, times the mean of events per message), and the
-/// age in seconds of the oldest message not yet processed. Each worker reports the same figures.
+/// How far processing is behind, over all partitions. Each worker reports the same figures.
 pub fn pipeline_lag(events: u64, oldest: Duration) {
     gauge!("pipeline_lag_events").set(precise(events));
     gauge!("pipeline_lag_seconds").set(oldest.as_secs_f64());
 }
 
-/// How full a lane's stream is, and how many seconds of processed messages it still holds (the replay window).
+/// How full a lane's stream is, and how far back it reaches.
 pub fn stream(lane: u16, bytes: u64, max_bytes: i64, replay_window: Duration) {
     let lane = lane.to_string();
     gauge!("stream_bytes", "lane" => lane.clone()).set(precise(bytes));
@@ -78,13 +131,26 @@ pub fn stream(lane: u16, bytes: u64, max_bytes: i64, replay_window: Duration) {
     gauge!("stream_replay_window_seconds", "lane" => lane).set(replay_window.as_secs_f64());
 }
 
-/// Connections of the database pool, and how many of them are idle.
+/// Connections of the pool.
 pub fn pool(size: u32, idle: usize) {
-    gauge!("worker_database_connections").set(f64::from(size));
-    gauge!("worker_database_connections_idle").set(precise(idle as u64));
+    let idle = precise(idle as u64);
+    gauge!("worker_database_connections", "state" => "idle").set(idle);
+    gauge!("worker_database_connections", "state" => "in_use").set(f64::from(size) - idle);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are doubles; nothing here reaches 2^53")]
 fn precise(n: u64) -> f64 {
     n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_carry_their_unit_and_counters_say_total() {
+        for (name, kind, _) in ALL {
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub async fn apply(
 
     let needed = walk::keys_needing_traits(&fresh, context);
     let traits = profiles::read(transaction, &needed).await?;
-    let walked = walk::walk(&fresh, traits, context);
+    let walked = walk::walk(&fresh, traits, plan);
     profiles::merge(transaction, &walked.patches).await?;
     profiles::link(transaction, &walked.links).await?;
     rows::insert_matches(transaction, &walked.matches).await?;

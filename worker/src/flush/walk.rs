@@ -12,6 +12,7 @@ use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
 use uuid::Uuid;
 
+use super::effects::Plan;
 use super::{Context, Incoming};
 
 /// One event matched one campaign.
@@ -23,7 +24,7 @@ pub struct Match<'a> {
     pub campaign_id: String,
     /// In which version.
     pub campaign_version: i64,
-    /// The day the event is filed under.
+    /// The day its row is under.
     pub day: NaiveDate,
     /// Whose event it is.
     pub user: Option<UserKey<'a>>,
@@ -50,11 +51,8 @@ pub fn keys_needing_traits<'a>(events: &[&'a Incoming<'a>], context: &Context<'_
 }
 
 /// Walks through new events in order, starting from the stored traits of those that need them.
-pub fn walk<'a>(
-    events: &[&'a Incoming<'a>],
-    mut traits: HashMap<UserKey<'a>, Traits>,
-    context: &Context<'_>,
-) -> Walked<'a> {
+pub fn walk<'a>(events: &[&'a Incoming<'a>], mut traits: HashMap<UserKey<'a>, Traits>, plan: &Plan<'_>) -> Walked<'a> {
+    let context = plan.context;
     let mut walked = Walked::default();
     let nobody = Traits::default();
     for incoming in events {
@@ -79,7 +77,7 @@ pub fn walk<'a>(
             event_id: event.id,
             campaign_id: campaign.id.clone(),
             campaign_version: campaign.version,
-            day: event.day,
+            day: plan.day_of(incoming),
             user,
         }));
     }

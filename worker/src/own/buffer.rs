@@ -92,6 +92,12 @@ impl Buffer {
         !self.lines.is_empty() || !self.damaged.is_empty()
     }
 
+    /// Bytes of events held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Is it time, by size?
     #[must_use]
     pub fn is_full(&self, events: usize, bytes: usize) -> bool {

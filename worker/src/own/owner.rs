@@ -344,9 +344,11 @@ impl<'a> Session<'a> {
         match flushed {
             Ok(flushed) => {
                 if self.buffer.has_events() {
-                    metrics::flush(started.elapsed(), self.buffer.lines.len());
+                    let (events, bytes) = (self.buffer.lines.len(), self.buffer.bytes());
+                    metrics::flush(started.elapsed(), events, bytes, flushed.tally.stored);
                 }
                 metrics::flushed(flushed.tally, flushed.matches);
+                metrics::owner_lag(&self.owner.name, self.behind.events());
                 self.buffer = Buffer::default();
                 self.owned.values_mut().for_each(|seen| *seen = read_to.max(*seen));
                 Ok(())
