@@ -14,9 +14,11 @@ use tokio::sync::Semaphore;
 use crate::problem::{Kind, Problem};
 
 /// Look-ups on the way of an event that may be under way at once; more would only wait for the pool.
-const LOOK_UPS: usize = 64;
+const LOOK_UPS: usize = 1_024;
 /// After a failed look-up the next ones are not even tried for this long.
-const REST: Duration = Duration::from_secs(1);
+const REST_MILLISECONDS: u64 = 1_000;
+/// An outage is logged again after so long.
+const QUIET_MILLISECONDS: u64 = 30_000;
 
 /// The pool, and what is known about its health.
 #[derive(Debug, Clone)]
@@ -72,16 +74,18 @@ impl Database {
             drop(permit);
             result
         });
-        match tokio::time::timeout(self.patience, task).await {
-            Ok(Ok(Ok(value))) => Some(value),
-            failed => {
-                let until = self.millis() + u64::try_from(REST.as_millis()).unwrap_or(0);
-                if self.resting_until.swap(until, Ordering::Relaxed) < until.saturating_sub(30_000) {
-                    tracing::warn!(failure = ?failed.map(|_| "an error"), "traits cannot be read; answers are incomplete");
-                }
-                None
-            }
+        let failure = match tokio::time::timeout(self.patience, task).await {
+            Ok(Ok(Ok(value))) => return Some(value),
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(panic)) => panic.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        let until = self.millis() + REST_MILLISECONDS;
+        let before = self.resting_until.swap(until, Ordering::Relaxed);
+        if before == 0 || before + QUIET_MILLISECONDS < until {
+            tracing::warn!(reason = failure, "traits cannot be read; answers are incomplete");
         }
+        None
     }
 
     fn millis(&self) -> u64 {

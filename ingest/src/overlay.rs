@@ -84,12 +84,17 @@ impl Overlay {
     pub fn prune(&self, committed: impl Fn(u16) -> Option<u64>) {
         let mut patches = self.lock();
         while let Some((_, partition, place, _)) = patches.order.front() {
-            if !committed(*partition).is_some_and(|sequence| place.sequence <= sequence) {
+            if committed(*partition).is_none_or(|sequence| sequence < place.sequence) {
                 // Later ones of other partitions wait for this one: they are bounded, and the order stays simple.
                 break;
             }
             patches.forget_oldest();
         }
+    }
+
+    /// Forgets everything: the places mean nothing in another stream.
+    pub fn clear(&self) {
+        *self.lock() = Patches::default();
     }
 
     /// How many patches are kept.

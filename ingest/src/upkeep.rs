@@ -22,7 +22,13 @@ pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>) {
 }
 
 async fn prune_overlay(app: Arc<App>) {
+    let mut adoptions = app.readiness.adoptions();
     loop {
+        let now = app.readiness.adoptions();
+        if now != adoptions {
+            app.overlay.clear();
+            adoptions = now;
+        }
         if !app.overlay.is_empty() {
             // A failure is the database being away; the overlay is bounded without it.
             if let Ok(offsets) = traits::committed(app.database.pool().clone()).await {

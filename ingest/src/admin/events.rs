@@ -4,7 +4,8 @@
 //! are not shown, whether their partition still stands or not. `total` is exact up to [`COUNT_LIMIT`] and stays there beyond:
 //! counting millions of rows for a page of a hundred would cost more than the page.
 //!
-//! For the old dashboard `user_id` and `event` are always strings: an event without a name shows its type.
+//! For the old dashboard `user_id` and `event` are always strings and `properties` an object: an event without a name shows its
+//! type.
 
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ struct Shown {
     user_id: String,
     /// Milliseconds.
     ts: i64,
-    properties: Box<RawValue>,
+    properties: Option<Box<RawValue>>,
     #[serde(rename = "type")]
     kind: String,
     anonymous_id: Option<String>,
@@ -145,7 +146,7 @@ fn shown(row: Row) -> Shown {
         event: row.event.unwrap_or_else(|| row.kind.clone()),
         user_id: row.user_id.or_else(|| row.anonymous_id.clone()).unwrap_or_default(),
         ts: row.timestamp.timestamp_millis(),
-        properties: raw(row.properties).unwrap_or_else(|| RawValue::NULL.to_owned()),
+        properties: raw(row.properties.or_else(|| Some("{}".to_owned()))),
         kind: row.kind,
         anonymous_id: row.anonymous_id,
         message_id: row.message_id,

@@ -79,7 +79,7 @@ async fn accept(
         ));
     }
 
-    let mut packing = Packing::new(app);
+    let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let read = read_all(app, parts, &caller, &batch, &mut packing, arrivals).await?;
     let accepted = events - read.rejected.len();
     if accepted == 0 {

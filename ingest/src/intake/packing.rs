@@ -32,10 +32,9 @@ pub struct Packing {
 }
 
 impl Packing {
-    /// For a request whose events come to about so many bytes.
+    /// For a pipeline of so many partitions and lanes.
     #[must_use]
-    pub fn new(app: &App) -> Self {
-        let (partitions, lanes) = (app.settings.pipeline.partitions, app.settings.pipeline.lanes);
+    pub fn new(partitions: u16, lanes: u16) -> Self {
         Self { partitions, lanes, submissions: Vec::with_capacity(1), open: vec![None; usize::from(lanes)] }
     }
 
@@ -123,5 +122,70 @@ impl Places {
             sequence: committed.map_or(0, |c| c.sequence),
             position: committed.map_or(0, |c| c.position) + slot.position,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+    use serde_json::value::RawValue;
+    use shared::domain::intake::{Request, normalise};
+    use shared::domain::user_key::Placeholders;
+
+    fn packed(lanes: u16, events: usize, padding: usize) -> Packing {
+        let placeholders = Placeholders::default();
+        let request = Request {
+            source: "test",
+            received_at: DateTime::UNIX_EPOCH,
+            retention_days: 90,
+            placeholders: &placeholders,
+            sent_at: None,
+            context: None,
+            idempotency_key: None,
+        };
+        let mut packing = Packing::new(16, lanes);
+        for number in 0..events {
+            let text = format!(
+                r#"{{"type":"track","event":"e{number}","userId":"u{number}","properties":{{"p":"{}"}}}}"#,
+                "x".repeat(padding)
+            );
+            let raw = RawValue::from_string(text).unwrap();
+            let event = normalise(&raw, None, number, &request, || number as u128).unwrap();
+            let slot = packing.push(&event, event.user_key(&placeholders), raw.get().len() + 320).unwrap();
+            assert_eq!(Lane::of_partition(slot.partition, lanes), packing.submissions[slot.submission].0);
+        }
+        packing
+    }
+
+    fn names(packing: &Packing) -> Vec<usize> {
+        let lines = packing.submissions.iter().flat_map(|(_, lines)| lines.iter());
+        let name = |line: &[u8]| {
+            serde_json::from_slice::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap()[1..].parse()
+        };
+        lines.map(|(_, line)| name(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_large_request_is_cut_in_order_and_no_piece_is_larger_than_a_message() {
+        let packing = packed(1, 200, 10_000);
+        assert!(packing.submissions.len() >= 4);
+        assert!(packing.submissions.iter().all(|(_, lines)| lines.byte_len() <= MESSAGE_BYTES));
+        assert_eq!(names(&packing), (0..200).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_event_larger_than_a_message_goes_alone() {
+        let packing = packed(1, 3, MESSAGE_BYTES);
+        assert_eq!(packing.submissions.iter().map(|(_, lines)| lines.len()).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn each_lane_has_its_own_submission() {
+        let packing = packed(3, 60, 1);
+        assert_eq!(packing.submissions.len(), 3);
+        let mut all = names(&packing);
+        all.sort_unstable();
+        assert_eq!(all, (0..60).collect::<Vec<_>>());
     }
 }

@@ -73,5 +73,5 @@ pub fn reason(violations: &[Violation]) -> &'static str {
 }
 
 fn sentence(violations: &[Violation]) -> String {
-    violations.iter().map(|v| format!("{} {}", v.field, v.message)).collect::<Vec<_>>().join("; ")
+    violations.iter().map(|v| format!("{}: {}", v.field, v.message)).collect::<Vec<_>>().join("; ")
 }

@@ -79,7 +79,7 @@ async fn accept(
     };
 
     let key = event.user_key(&app.settings.pipeline.placeholders);
-    let mut packing = Packing::new(app);
+    let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
     let published = packing.submit(app, &mut share)?;
     match kind {

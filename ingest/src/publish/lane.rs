@@ -26,8 +26,10 @@ use crate::readiness::Readiness;
 pub const MESSAGE_BYTES: usize = 512 << 10;
 /// One attempt; a lost acknowledgement is asked for again after this time.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// Between looks at a connection that is gone, and between attempts.
+/// Between looks at a connection that is gone, and after a first failed attempt.
 const PAUSE: Duration = Duration::from_millis(20);
+/// After many.
+const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 
 /// The task of one lane.
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl LaneTask {
 
     /// Tries until there is an acknowledgement, no hope, or no time.
     async fn publish(&self, message: &Sealed, deadline: Instant) -> Result<u64, Refusal> {
+        let mut pause = PAUSE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -134,15 +137,18 @@ impl LaneTask {
                     }
                     Answer::Failed(why) => {
                         self.metrics.publish_failed();
-                        tracing::warn!(stream = self.lane.stream, reason = why, "a publish failed; trying again");
+                        if pause == PAUSE {
+                            tracing::warn!(stream = self.lane.stream, reason = why, "a publish failed; trying again");
+                        }
                         self.readiness.look_again();
+                        pause = LONGEST_PAUSE.min(pause * 2);
                     }
                 }
             }
             if let Some(why) = self.readiness.replaced() {
                 return Err(Refusal::Replaced(why));
             }
-            tokio::time::sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
+            tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         }
     }
 }

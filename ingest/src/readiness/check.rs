@@ -73,6 +73,9 @@ fn recognise(
             mark.store(state.last_seq, Ordering::Relaxed);
         }
         let mut standing = readiness.standing.write().unwrap_or_else(PoisonError::into_inner);
+        if trusted.is_some() {
+            readiness.adoptions.fetch_add(1, Ordering::Relaxed);
+        }
         if trusted.is_some() && standing.replaced.take().is_some() {
             tracing::info!(stream = lane.stream, "the stream was adopted: events are accepted again");
         }
@@ -99,7 +102,8 @@ fn conclude(readiness: &Readiness, epoch: u64, problems: Vec<String>, replaced: 
     }
     let mut standing = readiness.standing.write().unwrap_or_else(PoisonError::into_inner);
     if problems.is_empty() {
-        if standing.proven_epoch != Some(epoch) || !standing.problems.is_empty() {
+        let news = standing.proven_epoch != Some(epoch) || !standing.problems.is_empty();
+        if news && standing.replaced.is_none() {
             tracing::info!("durability of the stream is proven: ready for events");
         }
         standing.proven_epoch = Some(epoch);

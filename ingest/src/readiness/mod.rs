@@ -40,6 +40,7 @@ pub struct Readiness {
     /// Highest sequence acknowledged, per lane.
     highest: Vec<AtomicU64>,
     look_again: Notify,
+    adoptions: AtomicU64,
 }
 
 impl Readiness {
@@ -55,6 +56,7 @@ impl Readiness {
             connection,
             highest: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             look_again: Notify::new(),
+            adoptions: AtomicU64::new(0),
         }
     }
 
@@ -126,6 +128,12 @@ impl Readiness {
             "the stream of lane {lane} was replaced: it acknowledged message {sequence} after {before}; see `worker adopt-stream`"
         ));
         false
+    }
+
+    /// How often another stream took the place of the one we knew: sequences from before mean nothing any more.
+    #[must_use]
+    pub fn adoptions(&self) -> u64 {
+        self.adoptions.load(Ordering::Relaxed)
     }
 
     /// Asks for a check before the next one is due.

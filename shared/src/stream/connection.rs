@@ -43,6 +43,8 @@ pub async fn connect(settings: &Pipeline, name: &str) -> Result<Connection, Stre
             match &event {
                 Event::Connected => epoch.send_modify(|n| *n += 1),
                 Event::Disconnected => tracing::warn!("the connection to NATS is gone; trying again"),
+                // One for each attempt to connect again, ten a second.
+                Event::ClientError(error) => tracing::debug!(%error, "NATS"),
                 other => tracing::warn!(event = %other, "NATS"),
             }
             async {}

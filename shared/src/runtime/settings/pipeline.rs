@@ -45,7 +45,8 @@ static ACCEPT_DATA_LOSS: Setting = Setting::new(
 static CATALOG_POLL: Setting =
     Setting::new("CATALOG_POLL_MILLISECONDS", "500", "how often each process looks whether campaigns changed");
 static LOG_FORMAT: Setting = Setting::new("LOG_FORMAT", "json", "`json` or `pretty`");
-static LOG_LEVEL: Setting = Setting::new("LOG_LEVEL", "info", "a level, or directives such as `info,worker=debug`");
+static LOG_LEVEL: Setting =
+    Setting::new("LOG_LEVEL", "info,async_nats=warn", "a level, or directives such as `info,worker=debug`");
 
 /// Every setting of this group, for the table and `.env.example`.
 pub static ALL: [&Setting; 15] = [
