@@ -84,7 +84,7 @@ async fn every_mistake_is_told_at_once_and_no_secret_with_it() {
     ]);
     for program in ["ingest", "worker"] {
         let output = run(program, &[], &given).await;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = output.text;
         assert!(!output.status.success());
         for mistake in [
             "DATABASE_URL is not set",
@@ -113,7 +113,7 @@ async fn the_production_profile_refuses_what_is_only_for_development() {
         let mut given = base.to_vec();
         given.push((name, value));
         let output = run("ingest", &[], &variables(&given)).await;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = output.text;
         assert!(!output.status.success() && told.contains(name), "{name}={value} should be refused:\n{told}");
         assert!(!told.contains("dev-admin-key") && !told.contains("dev-write-key"), "a key was printed:\n{told}");
     }
@@ -124,18 +124,16 @@ async fn check_succeeds_on_a_good_system_and_names_what_is_wrong_on_a_bad_one() 
     let pipeline = Setup::default().workers(1).start().await;
     for program in ["ingest", "worker"] {
         let good = run(program, &["check"], pipeline.environment()).await;
-        assert!(good.status.success(), "{program} check:\n{}", String::from_utf8_lossy(&good.stdout));
+        assert!(good.status.success(), "{program} check:\n{}", good.text);
 
         let mut unproven = pipeline.environment().to_vec();
         unproven.push(("NATS_MONITOR_URLS".to_owned(), String::new()));
         let bad = run(program, &["check"], &unproven).await;
-        let told = format!("{}{}", String::from_utf8_lossy(&bad.stdout), String::from_utf8_lossy(&bad.stderr));
-        assert!(!bad.status.success() && told.contains("NATS_MONITOR_URLS"), "{program} check:\n{told}");
+        assert!(!bad.status.success() && bad.text.contains("NATS_MONITOR_URLS"), "{program} check:\n{}", bad.text);
 
         let mut recut = pipeline.environment().to_vec();
         recut.push(("PARTITIONS".to_owned(), "32".to_owned()));
         let bad = run(program, &["check"], &recut).await;
-        let told = format!("{}{}", String::from_utf8_lossy(&bad.stdout), String::from_utf8_lossy(&bad.stderr));
-        assert!(!bad.status.success() && told.contains("PARTITIONS=16"), "{program} check:\n{told}");
+        assert!(!bad.status.success() && bad.text.contains("PARTITIONS=16"), "{program} check:\n{}", bad.text);
     }
 }
