@@ -19,12 +19,13 @@ macOS: xcode-select --install"
   fi
 }
 
-# build_programs PROFILE (release or debug): leaves their folder in BIN.
-build_programs() {
-  local profile=$1 release=()
-  if [ "$profile" = release ]; then release=(--release); fi
+# build WHAT...: cargo build with these arguments; its own progress is shown.
+build() {
   step_break
-  (cd "$ROOT" && cargo build --locked ${release[@]+"${release[@]}"} -p ingest -p worker) >&2 </dev/null ||
-    die "the build failed (see above)"
-  BIN=$(cd "$ROOT" && absolute_path "${CARGO_TARGET_DIR:-target}")/$profile
+  (cd "$ROOT" && cargo build --locked "$@") >&2 </dev/null || die "the build failed (see above)"
+}
+
+# target_folder PROFILE: where the built programs are; PROFILE is release or debug.
+target_folder() {
+  (cd "$ROOT" && echo "$(absolute_path "${CARGO_TARGET_DIR:-target}")/$1")
 }

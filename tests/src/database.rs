@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::NaiveDate;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
@@ -60,6 +61,18 @@ impl TestDatabase {
     pub async fn number(&self, query: &str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap_or_else(|e| panic!("{query}: {e}"))
     }
+
+    /// The daily partitions of `events`, oldest first: table name and day.
+    ///
+    /// # Panics
+    /// When the catalog cannot be read.
+    pub async fn event_partitions(&self) -> Vec<(String, NaiveDate)> {
+        let query =
+            "SELECT c.relname::text, substring(pg_get_expr(c.relpartbound, c.oid) FROM '\\d{4}-\\d\\d-\\d\\d')::date
+                       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                      WHERE i.inhparent = 'events'::regclass ORDER BY 2";
+        sqlx::query_as(query).fetch_all(&self.pool).await.expect("the catalog can be read")
+    }
 }
 
 impl Drop for TestDatabase {
@@ -114,8 +127,12 @@ async fn template(admin: &mut PgConnection, server_url: &str) -> String {
         let half_made = format!("{name}_new");
         run(admin, &format!("DROP DATABASE IF EXISTS {half_made} WITH (FORCE)")).await;
         run(admin, &format!("CREATE DATABASE {half_made} TEMPLATE template0")).await;
-        let output =
-            program::run("worker", &["migrate"], &[("DATABASE_URL".to_owned(), url_of(server_url, &half_made))]).await;
+        // It reads all settings, and asks only the database.
+        let environment = [
+            ("DATABASE_URL".to_owned(), url_of(server_url, &half_made)),
+            ("NATS_URL".to_owned(), "nats://unused".to_owned()),
+        ];
+        let output = program::run("worker", &["migrate"], &environment).await;
         assert!(output.status.success(), "worker migrate failed:\n{}", output.text);
         run(admin, &format!("ALTER DATABASE {half_made} RENAME TO {name}")).await;
     }

@@ -124,7 +124,8 @@ pub struct Log {
 }
 
 impl Log {
-    fn add(&mut self, other: Self) {
+    /// Adds the record of another load. Loads of different seeds have different users.
+    pub fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.refused.extend(other.refused);
         self.unknown.extend(other.unknown);
@@ -235,13 +236,13 @@ impl Sender {
     fn event(&self, random: &mut fastrand::Rng, users: &[usize], next_seq: &mut BTreeMap<usize, i64>) -> Sent {
         let number = users[random.usize(..users.len())];
         let seq = next_seq.entry(number).or_default();
-        let user = format!("user-{number}");
+        let user = format!("user-{}-{number}", self.load.seed);
         let what = match random.u8(..10) {
             0 | 1 => What::Identify { tier: TIERS[random.usize(..TIERS.len())] },
             2..=7 => What::Cart { total: random.i64(..100) },
             _ => What::Other,
         };
-        let sent = Sent { message_id: format!("{}-{user}-{seq}", self.load.seed), user, seq: *seq, what };
+        let sent = Sent { message_id: format!("{user}-{seq}"), user, seq: *seq, what };
         *seq += 1;
         sent
     }

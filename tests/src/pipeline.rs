@@ -25,6 +25,7 @@ pub struct Setup {
     campaigns: Vec<Value>,
     environment: Vec<(String, String)>,
     services: Services,
+    wait: bool,
 }
 
 impl Default for Setup {
@@ -35,6 +36,7 @@ impl Default for Setup {
             campaigns: Vec::new(),
             environment: Vec::new(),
             services: Services::shared().clone(),
+            wait: true,
         }
     }
 }
@@ -47,7 +49,7 @@ impl Setup {
         self
     }
 
-    /// This many worker processes.
+    /// This many worker processes. Without any the stream, which is the first worker's to make, is made here.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
@@ -83,6 +85,13 @@ impl Setup {
         self
     }
 
+    /// [`Self::start`] then does not wait until the programs are ready.
+    #[must_use]
+    pub fn without_waiting(mut self) -> Self {
+        self.wait = false;
+        self
+    }
+
     /// Starts everything and waits until all of it is ready.
     pub async fn start(self) -> Pipeline {
         let database = TestDatabase::create(&self.services.database_url).await;
@@ -96,6 +105,9 @@ impl Setup {
             environment.push((name, value));
         }
         let stream = TestStream::connect(&self.services.nats_url, &prefix).await;
+        if self.workers == 0 {
+            stream.create(&environment).await;
+        }
         let mut pipeline = Pipeline {
             ingests: Vec::new(),
             workers: Vec::new(),
@@ -107,7 +119,9 @@ impl Setup {
         };
         (0..self.ingests).for_each(|_| pipeline.add_ingest());
         (0..self.workers).for_each(|_| pipeline.add_worker());
-        pipeline.ready().await;
+        if self.wait {
+            pipeline.ready().await;
+        }
         pipeline
     }
 }

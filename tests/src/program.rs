@@ -81,8 +81,14 @@ impl Program {
 
     /// Waits until `/readyz` says 503, and returns its reasons.
     pub async fn unready(&self) -> String {
-        eventually(&format!("{} is not ready", self.name), async || match self.client().get("/readyz").await {
-            Ok(answer) if answer.status == 503 => Ok(answer.text()),
+        self.unready_with("").await
+    }
+
+    /// Waits until `/readyz` says 503 with `reason` among its reasons, and returns all of them.
+    pub async fn unready_with(&self, reason: &str) -> String {
+        let what = format!("{} is not ready, with {reason:?} among its reasons", self.name);
+        eventually(&what, async || match self.client().get("/readyz").await {
+            Ok(answer) if answer.status == 503 && answer.text().contains(reason) => Ok(answer.text()),
             Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
             Err(error) => Err(error.to_string()),
         })

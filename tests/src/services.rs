@@ -104,6 +104,37 @@ impl PrivateNats {
         Self { folder, url: value(&lines, "NATS_URL"), monitor_url: value(&lines, "NATS_MONITOR_URL") }
     }
 
+    /// Starts one with other settings: each pair is a text of the configuration file and what stands there instead.
+    ///
+    /// # Panics
+    /// When a text is not in the configuration, or the server does not come up with the new one.
+    #[must_use]
+    pub fn start_with(changes: &[(&str, &str)]) -> Self {
+        let nats = Self::start();
+        nats.kill();
+        let file = nats.folder.path().join("nats.conf");
+        let mut text = std::fs::read_to_string(&file).expect("the server has a configuration");
+        for (old, new) in changes {
+            assert!(text.contains(old), "there is no {old:?} in {text}");
+            text = text.replace(old, new);
+        }
+        std::fs::write(&file, text).expect("the configuration can be written");
+        // Not by `deploy/nats`, which writes its own configuration at each start.
+        let log = std::fs::File::create(nats.folder.path().join("nats.log")).expect("a log can be made");
+        let server =
+            std::env::var_os("EC_NATS_SERVER").map_or_else(|| root().join(".tools/nats-server"), PathBuf::from);
+        let mut command = Command::new(server);
+        command.arg("-c").arg(&file).stderr(log);
+        let child = command.spawn().expect("nats-server can be started");
+        std::fs::write(nats.folder.path().join("nats.pid"), child.id().to_string()).expect("a pid file can be written");
+        let port: u16 =
+            nats.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a NATS URL ends in a port");
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        nats
+    }
+
     /// kill -9.
     pub fn kill(&self) {
         let process = pid(&self.folder.path().join("nats.pid"));

@@ -6,6 +6,8 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use bytes::Bytes;
 use shared::domain::message::{self, BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
+use shared::runtime::settings::Reader;
+use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::lanes::{self, Lane, StreamState};
 
 use crate::cleanup::finish;
@@ -36,6 +38,16 @@ impl TestStream {
             Err(error) => Err(error.to_string()),
         })
         .await
+    }
+
+    /// Makes it as the first worker would, with the settings of these variables.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn create(&self, environment: &[(String, String)]) {
+        let mut reader = Reader::from_map(environment.iter().cloned());
+        let settings = Pipeline::read(&mut reader);
+        lanes::create(&self.context, &self.lane, &settings).await.expect("the stream can be made");
     }
 
     /// Deletes it now.

@@ -188,7 +188,8 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
     StreamState {
         generation: format!("{}@{}", metadata(STREAM_ID), info.created.to_rfc3339()),
         adopted: metadata(ADOPTED).to_owned(),
-        first_seq: info.state.first_sequence,
+        // A stream that never held a message says 0.
+        first_seq: info.state.first_sequence.max(1),
         last_seq: info.state.last_sequence,
         bytes: info.state.bytes,
         max_bytes: config.max_bytes,
