@@ -18,47 +18,28 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 /// Requests that match no route.
 const NO_ROUTE: &str = "none";
 
-/// A metric, as declared.
-#[derive(Debug)]
-pub struct Described {
-    /// Name.
-    pub name: &'static str,
-    /// `counter`, `gauge` or `histogram`.
-    pub kind: &'static str,
-    /// Labels and meaning.
-    pub meaning: &'static str,
-}
-
-const fn described(name: &'static str, kind: &'static str, meaning: &'static str) -> Described {
-    Described { name, kind, meaning }
-}
-
-/// Every metric, for the README's table.
-pub static ALL: [Described; 20] = [
-    described("ingest_events_received_total", "counter", "events that arrived, readable or not"),
-    described("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
-    described("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
-    described(
-        "ingest_publish_seconds",
-        "histogram",
-        "from sending a stream message to its acknowledgement, retries included",
-    ),
-    described("ingest_publish_bytes", "histogram", "size of stream messages"),
-    described("ingest_message_events", "histogram", "events per stream message"),
-    described("ingest_publish_failures_total", "counter", "attempts to publish that failed or timed out"),
-    described("ingest_in_flight_bytes", "gauge", "bytes of requests that wait for an answer"),
-    described("ingest_in_flight_limit_bytes", "gauge", "MAX_IN_FLIGHT_BYTES"),
-    described("ingest_inline_matches_total", "counter", "campaigns matched in answers"),
-    described("ingest_inline_incomplete_total", "counter", "answers that could not look at a user's traits"),
-    described("ingest_overlay_patches", "gauge", "identifies published but not yet seen in the database"),
-    described("ingest_http_requests_total", "counter", "answers by `route` and status `class`"),
-    described("ingest_connections", "gauge", "open connections"),
-    described("ingest_ready", "gauge", "1 when ready, else 0"),
-    described("ingest_stream_bytes", "gauge", "bytes in the stream of a `lane`"),
-    described("ingest_stream_fill_ratio", "gauge", "bytes in the stream of a `lane` over its max_bytes"),
-    described("ingest_database_connections", "gauge", "connections to PostgreSQL by `state`: idle or in_use"),
-    described("ingest_keys_age_seconds", "gauge", "age of the key table's snapshot; -1 before the first"),
-    described("ingest_build_info", "gauge", "1, with the `version` of this build"),
+/// Name, kind and meaning of each metric, for `/metrics` and the README's table.
+pub static ALL: [(&str, &str, &str); 20] = [
+    ("ingest_events_received_total", "counter", "events that arrived, readable or not"),
+    ("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
+    ("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
+    ("ingest_publish_seconds", "histogram", "from sending a stream message to its acknowledgement, retries included"),
+    ("ingest_publish_bytes", "histogram", "size of stream messages"),
+    ("ingest_message_events", "histogram", "events per stream message"),
+    ("ingest_publish_failures_total", "counter", "attempts to publish that failed or timed out"),
+    ("ingest_in_flight_bytes", "gauge", "bytes of requests that wait for an answer"),
+    ("ingest_in_flight_limit_bytes", "gauge", "MAX_IN_FLIGHT_BYTES"),
+    ("ingest_inline_matches_total", "counter", "campaigns matched in answers"),
+    ("ingest_inline_incomplete_total", "counter", "answers that could not look at a user's traits"),
+    ("ingest_overlay_patches", "gauge", "identifies published but not yet seen in the database"),
+    ("ingest_http_requests_total", "counter", "answers by `route` and status `class`"),
+    ("ingest_connections", "gauge", "open connections"),
+    ("ingest_ready", "gauge", "1 when ready, else 0"),
+    ("ingest_stream_bytes", "gauge", "bytes in the stream of a `lane`"),
+    ("ingest_stream_fill_ratio", "gauge", "bytes in the stream of a `lane` over its max_bytes"),
+    ("ingest_database_connections", "gauge", "connections to PostgreSQL by `state`: idle or in_use"),
+    ("ingest_keys_age_seconds", "gauge", "age of the key table's snapshot; -1 before the first"),
+    ("ingest_build_info", "gauge", "1, with the `version` of this build"),
 ];
 
 /// Handles on all metrics. Make it once, after the recorder is installed.
@@ -94,11 +75,11 @@ impl Metrics {
     /// Registers every metric at zero. `routes` are the label values of requests.
     #[must_use]
     pub fn register(lanes: u16, in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
-        for metric in &ALL {
-            match metric.kind {
-                "counter" => metrics::describe_counter!(metric.name, metric.meaning),
-                "gauge" => metrics::describe_gauge!(metric.name, metric.meaning),
-                _ => metrics::describe_histogram!(metric.name, metric.meaning),
+        for (name, kind, meaning) in ALL {
+            match kind {
+                "counter" => metrics::describe_counter!(name, meaning),
+                "gauge" => metrics::describe_gauge!(name, meaning),
+                _ => metrics::describe_histogram!(name, meaning),
             }
         }
         let reasons = Kind::ALL.iter().map(|k| k.code()).chain(Code::ALL.iter().map(|c| c.as_str())).chain([ABANDONED]);
@@ -240,9 +221,9 @@ mod tests {
 
     #[test]
     fn names_say_their_unit_and_every_reason_is_counted() {
-        for metric in &ALL {
-            assert!(metric.name.starts_with("ingest_"));
-            assert_eq!(metric.kind == "counter", metric.name.ends_with("_total"), "{}", metric.name);
+        for (name, kind, _) in ALL {
+            assert!(name.starts_with("ingest_"));
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
         }
         let metrics = Metrics::register(2, 1, ["/v1/track"].into_iter());
         assert!(metrics.rejected.contains_key("overloaded") && metrics.rejected.contains_key("too_deep"));

@@ -1,105 +1,72 @@
-//! The documents say what the code says.
-//!
-//! `EC_UPDATE_DOCS=1 cargo test -p tests --test docs` writes the README's tables and `.env.example` anew, from the code.
+//! The documents say what the code says. A failure prints what should stand there.
 
 use std::fs;
-use std::path::PathBuf;
 
 use shared::runtime::settings::{Setting, pipeline};
 use tests::services::root;
 
-fn updating() -> bool {
-    std::env::var_os("EC_UPDATE_DOCS").is_some()
+fn document(name: &str) -> String {
+    let path = root().join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Every setting with who reads it.
-fn settings() -> Vec<(&'static Setting, &'static str)> {
-    let both = pipeline::ALL.into_iter().map(|setting| (setting, "both"));
-    let ingest = ingest::settings::ALL.into_iter().map(|setting| (setting, "ingest"));
-    let worker = worker::settings::ALL.into_iter().map(|setting| (setting, "worker"));
-    both.chain(ingest).chain(worker).collect()
+fn groups() -> [(&'static str, Vec<&'static Setting>); 3] {
+    [
+        ("Both programs", pipeline::ALL.to_vec()),
+        ("ingest", ingest::settings::ALL.to_vec()),
+        ("worker", worker::settings::ALL.to_vec()),
+    ]
 }
 
-fn settings_table() -> String {
-    let mut table = "| setting | default | read by | meaning |\n|---|---|---|---|\n".to_owned();
-    for (setting, reader) in settings() {
-        let default = match setting.default {
-            None => "required".to_owned(),
-            Some("") => "none".to_owned(),
-            Some(default) => format!("`{default}`"),
-        };
-        table.push_str(&format!("| `{}` | {default} | {reader} | {} |\n", setting.name, setting.meaning));
+#[test]
+fn the_readme_lists_exactly_the_settings_of_the_code() {
+    let readme = document("README.md");
+    for (title, settings) in groups() {
+        let rows = settings.iter().map(|s| {
+            let default = match s.default {
+                None => "required".to_owned(),
+                Some("") => String::new(),
+                Some(default) => format!("`{default}`"),
+            };
+            format!("| `{}` | {default} | {} |\n", s.name, s.meaning)
+        });
+        let table = format!("| {title} | default | |\n|---|---|---|\n{}\n", rows.collect::<String>());
+        assert!(readme.contains(&table), "the README's settings should hold this table:\n{table}");
     }
-    table
 }
 
-fn env_example() -> String {
-    let mut text =
-        "# Every setting, with its default. Copy what you change; the README has the same list as a table.\n\
-                    # Made from the code: EC_UPDATE_DOCS=1 cargo test -p tests --test docs\n"
+#[test]
+fn the_readme_lists_exactly_the_metrics_of_the_code() {
+    let readme = document("README.md");
+    let of_ingest = ingest::metrics::ALL.iter().map(|m| (m.name, m.kind, m.meaning));
+    let rows = of_ingest
+        .chain(worker::metrics::ALL)
+        .map(|(name, kind, meaning)| format!("| `{name}` | {kind} | {meaning} |\n"));
+    let table = format!("| metric | kind | |\n|---|---|---|\n{}\n", rows.collect::<String>());
+    assert!(readme.contains(&table), "the README's metrics should be this table:\n{table}");
+}
+
+#[test]
+fn the_example_file_holds_every_setting_with_its_default() {
+    let mut expected =
+        "# Every setting with its default. Copy to .env, or set them in the environment of the programs.\n\
+         # A line without a comment sign must be set; the others show the default.\n"
             .to_owned();
-    for (setting, reader) in settings() {
-        let reader = if reader == "both" { "both programs" } else { reader };
-        let line = match setting.default {
-            None => format!("{}=", setting.name),
-            Some(default) => format!("# {}={default}", setting.name),
-        };
-        text.push_str(&format!("\n# {} ({reader})\n{line}\n", setting.meaning));
+    for (title, settings) in groups() {
+        expected += &format!("\n# ---- {title} ----\n");
+        for s in settings {
+            expected += &match s.default {
+                None => format!("\n# {}\n{}=\n", s.meaning, s.name),
+                Some(default) => format!("\n# {}\n# {}={default}\n", s.meaning, s.name),
+            };
+        }
     }
-    text
-}
-
-fn metrics_table() -> String {
-    let mut table = "| metric | kind | meaning |\n|---|---|---|\n".to_owned();
-    for metric in &ingest::metrics::ALL {
-        table.push_str(&format!("| `{}` | {} | {} |\n", metric.name, metric.kind, metric.meaning));
-    }
-    for (name, kind, meaning) in worker::metrics::ALL {
-        table.push_str(&format!("| `{name}` | {kind} | {meaning} |\n"));
-    }
-    table
-}
-
-fn readme() -> (PathBuf, String) {
-    let path = root().join("README.md");
-    let text = fs::read_to_string(&path).unwrap();
-    (path, text)
-}
-
-/// Compares (or writes) what stands in the README between `<!-- name -->` and `<!-- /name -->`.
-fn assert_section(name: &str, wanted: &str) {
-    let (path, text) = readme();
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let start = text.find(&begin).unwrap_or_else(|| panic!("README.md has no {begin}")) + begin.len();
-    let length = text[start..].find(&end).unwrap_or_else(|| panic!("README.md has no {end}"));
-    if updating() {
-        fs::write(path, format!("{}{wanted}{}", &text[..start], &text[start + length..])).unwrap();
-        return;
-    }
-    assert!(
-        text[start..start + length] == *wanted,
-        "the table of {name} in README.md is not the code's; EC_UPDATE_DOCS=1 renews it:\n{wanted}"
-    );
-}
-
-#[test]
-fn the_tables_of_the_readme_are_those_of_the_code() {
-    assert_section("settings", &settings_table());
-    assert_section("metrics", &metrics_table());
-}
-
-#[test]
-fn the_env_example_lists_every_setting_with_its_default() {
-    let path = root().join(".env.example");
-    if updating() {
-        fs::write(&path, env_example()).unwrap();
-    }
-    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), env_example(), "EC_UPDATE_DOCS=1 renews .env.example");
+    assert_eq!(document(".env.example"), expected, ".env.example should be:\n{expected}");
 }
 
 #[test]
 fn no_setting_is_declared_twice() {
-    let mut names: Vec<&str> = settings().iter().map(|(setting, _)| setting.name).collect();
+    let mut names: Vec<&str> = groups().iter().flat_map(|(_, settings)| settings).map(|setting| setting.name).collect();
     names.sort_unstable();
     let before = names.len();
     names.dedup();
@@ -108,26 +75,25 @@ fn no_setting_is_declared_twice() {
 
 /// Words in backticks of the form `suite::test_name`.
 fn named_tests(text: &str) -> Vec<(String, String)> {
-    let words = text.split('`').skip(1).step_by(2);
     let is_name =
         |part: &str| part.len() > 3 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     let pair = |word: &str| word.split_once("::").map(|(suite, test)| (suite.to_owned(), test.to_owned()));
+    let words = text.split('`').skip(1).step_by(2);
     words.filter_map(pair).filter(|(suite, test)| is_name(suite) && is_name(test)).collect()
 }
 
 #[test]
-fn every_test_that_the_readme_names_exists() {
-    let (_, text) = readme();
-    for (suite, test) in named_tests(&text) {
-        let file = root().join(format!("tests/tests/{suite}.rs"));
-        let code = fs::read_to_string(&file)
-            .unwrap_or_else(|e| panic!("README.md names {suite}::{test}; {}: {e}", file.display()));
-        assert!(code.contains(&format!("fn {test}(")), "README.md names {suite}::{test}, which does not exist");
+fn every_test_that_a_document_names_exists() {
+    for file in ["README.md", "tests/README.md"] {
+        for (suite, test) in named_tests(&document(file)) {
+            let code = document(&format!("tests/tests/{suite}.rs"));
+            assert!(code.contains(&format!("fn {test}(")), "{file} names {suite}::{test}, which does not exist");
+        }
     }
 }
 
 #[test]
-fn a_name_of_a_test_is_told_from_other_words() {
+fn the_name_of_a_test_is_told_from_other_words() {
     let found = named_tests("see `flow::one_row` and `metrics::ALL`, `a::b`, `plain`, `http::all_of_them`");
     let found: Vec<_> = found.iter().map(|(suite, test)| format!("{suite} {test}")).collect();
     assert_eq!(found, ["flow one_row", "http all_of_them"]);

@@ -25,6 +25,7 @@ async fn every_mistake_is_told_at_once_without_secrets() {
         ("DATABASE_URL", "postgres://user:hunter2@127.0.0.1:1/none"),
         ("PARTITIONS", "many"),
         ("RETENTION_DAYS", "1"),
+        ("LANES", "0"),
         ("LOG_FORMAT", "loud"),
         ("CLIENT_API_KEYS", "web:hunter2"),
         ("INGEST_LISTEN", "nowhere"),
@@ -35,7 +36,9 @@ async fn every_mistake_is_told_at_once_without_secrets() {
         for arguments in [&[][..], &["check"]] {
             let output = run(program, arguments, &with(&[], &bad)).await;
             assert!(!output.status.success());
-            for part in ["NATS_URL is not set", "PARTITIONS=many", "RETENTION_DAYS=1", "LOG_FORMAT=loud", &listen] {
+            for part in
+                ["NATS_URL is not set", "PARTITIONS=many", "RETENTION_DAYS=1", "LANES=0", "LOG_FORMAT=loud", &listen]
+            {
                 assert!(output.text.contains(part), "{program} {arguments:?} does not say {part}:\n{}", output.text);
             }
             assert!(!output.text.contains("hunter2"), "{program} tells a secret:\n{}", output.text);

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use shared::runtime::settings::pipeline::Pipeline;
-use shared::stream::durability;
 use shared::stream::lanes::{self, Lane, StreamState};
+use shared::stream::{connection, durability};
 
 use super::Readiness;
 use crate::metrics::Metrics;
@@ -30,6 +30,8 @@ pub async fn keep_checking(readiness: Arc<Readiness>, settings: Arc<Pipeline>, m
     let mut trusted: Vec<Option<Trusted>> = lanes.iter().map(|_| None).collect();
     let mut epochs = readiness.connection.epochs.clone();
     let mut failures = 0;
+    // A server that is there answers at once: no need to call it away first.
+    connection::wait_until_up(&readiness.connection, WHEN_READY).await;
     loop {
         let epoch = *epochs.borrow_and_update();
         let mut problems = durability::problems(&readiness.connection, &settings).await;

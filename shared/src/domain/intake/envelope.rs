@@ -3,7 +3,7 @@
 //! Only the outermost object is decoded; each event stays the client's text.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -45,28 +45,79 @@ pub fn single(text: &str) -> Result<&RawValue, Unreadable> {
     Ok(raw)
 }
 
-/// Reads a body that is a batch.
+/// Reads a body that is a batch, in one pass.
 pub fn batch(text: &str) -> Result<Batch<'_>, Unreadable> {
-    single(text)?;
-    let mut batch = None;
-    let mut read = Batch::default();
-    for (key, raw) in entries(text).map_err(|e| syntax(&e))? {
-        match key.as_ref() {
-            "batch" => batch = Some(raw),
-            "sentAt" | "sent_at" => read.sent_at = Some(raw),
-            "context" => read.context = Some(raw),
-            "writeKey" | "write_key" => read.write_key = serde_json::from_str(raw.get()).ok(),
-            _ => {}
-        }
+    if !text.trim_ascii_start().starts_with('{') {
+        // Not an object: the error says what it is, or that it is not JSON at all.
+        single(text)?;
     }
-    let Some(batch) = batch else {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let batch = deserializer.deserialize_map(BatchVisitor).and_then(|batch| deserializer.end().map(|()| batch));
+    let (batch, has_events) = batch.map_err(|e| syntax(&e))?;
+    if !has_events {
         return Err(Unreadable("the body has no \"batch\"; send {\"batch\":[…]}".to_owned()));
-    };
-    if !batch.get().starts_with('[') {
-        return Err(Unreadable(format!("\"batch\" is {}; send an array of events", kind_of(batch))));
     }
-    read.events = serde_json::from_str(batch.get()).map_err(|e| syntax(&e))?;
-    Ok(read)
+    Ok(batch)
+}
+
+/// Reads the outermost object; of a key given twice the last counts. Also says whether there was a `batch`.
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = (Batch<'de>, bool);
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut batch = Batch::default();
+        let mut has_events = false;
+        while let Some(Key(key)) = map.next_key()? {
+            match key.as_ref() {
+                "batch" => {
+                    batch.events = map.next_value::<Events<'de>>()?.0;
+                    has_events = true;
+                }
+                "sentAt" | "sent_at" => batch.sent_at = Some(map.next_value()?),
+                "context" => batch.context = Some(map.next_value()?),
+                "writeKey" | "write_key" => {
+                    batch.write_key = serde_json::from_str(map.next_value::<&RawValue>()?.get()).ok();
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok((batch, has_events))
+    }
+}
+
+/// The elements of `batch`, unread.
+struct Events<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Events<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(EventsVisitor)
+    }
+}
+
+struct EventsVisitor;
+
+impl<'de> Visitor<'de> for EventsVisitor {
+    type Value = Events<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("\"batch\" to be an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<Self::Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(event) = events.next_element()? {
+            all.push(event);
+        }
+        Ok(Events(all))
+    }
 }
 
 /// The `writeKey` of a single event, if it has one.
@@ -145,7 +196,8 @@ mod tests {
             ("[1]", "an array"),
             ("\"text\"", "a string"),
             ("null", "null"),
-            ("{\"batch\":7}", "a number"),
+            ("{\"batch\":7}", "expected \"batch\" to be an array"),
+            ("{\"batch\":null}", "array of events"),
             ("{}", "no \"batch\""),
             ("{\"batch\":[NaN]}", "column 11"),
             ("{\"batch\":[]} trailing", "trailing"),
