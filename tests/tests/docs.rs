@@ -38,8 +38,8 @@ fn the_readme_lists_exactly_the_settings_of_the_code() {
 #[test]
 fn the_readme_lists_exactly_the_metrics_of_the_code() {
     let readme = document("README.md");
-    let of_ingest = ingest::metrics::ALL.iter().map(|m| (m.name, m.kind, m.meaning));
-    let rows = of_ingest
+    let rows = ingest::metrics::ALL
+        .into_iter()
         .chain(worker::metrics::ALL)
         .map(|(name, kind, meaning)| format!("| `{name}` | {kind} | {meaning} |\n"));
     let table = format!("| metric | kind | |\n|---|---|---|\n{}\n", rows.collect::<String>());
