@@ -1,8 +1,6 @@
 //! The commands of `deploy/`, run as a person runs them: one command brings everything up, the lines it prints work when
 //! pasted, stopping keeps the data, and what makes no sense is refused before anything is touched.
 
-#![expect(clippy::unwrap_used, reason = "a step of a test that fails is a test that fails")]
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
