@@ -16,9 +16,6 @@
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`legacy`] | requests as the old SDK sent them |
 
-#![expect(clippy::expect_used, reason = "a step of support that fails is a test that fails")]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
 pub mod cleanup;
 pub mod client;
 pub mod database;

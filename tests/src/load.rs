@@ -135,10 +135,17 @@ impl Log {
 }
 
 /// A handle on a load while it runs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Control {
     acknowledged: Arc<AtomicU64>,
+    allowed: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { acknowledged: Arc::default(), allowed: Arc::new(AtomicU64::new(u64::MAX)), stop: Arc::default() }
+    }
 }
 
 impl Control {
@@ -146,6 +153,11 @@ impl Control {
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Requests wait once this many events are acknowledged, until more are allowed: so that faults come while events do.
+    pub fn allow(&self, events: u64) {
+        self.allowed.store(events, Ordering::Relaxed);
     }
 
     /// No new requests from here on.
@@ -213,6 +225,9 @@ impl Sender {
         let mut connections: Vec<KeptAlive> = self.targets.iter().map(|&t| KeptAlive::new(t)).collect();
         let mut log = Log::default();
         for _ in 0..requests {
+            while self.control.acknowledged() >= self.control.allowed.load(Ordering::Relaxed) {
+                tokio::time::sleep(PAUSE).await;
+            }
             if self.control.stop.load(Ordering::Relaxed) {
                 break;
             }

@@ -125,8 +125,10 @@ impl PrivateNats {
             std::env::var_os("EC_NATS_SERVER").map_or_else(|| root().join(".tools/nats-server"), PathBuf::from);
         let mut command = Command::new(server);
         command.arg("-c").arg(&file).stderr(log);
-        let child = command.spawn().expect("nats-server can be started");
+        let mut child = command.spawn().expect("nats-server can be started");
         std::fs::write(nats.folder.path().join("nats.pid"), child.id().to_string()).expect("a pid file can be written");
+        // It is ended by its pid; somebody has to take note of that.
+        std::thread::spawn(move || child.wait());
         let port: u16 =
             nats.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a NATS URL ends in a port");
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -1,8 +1,6 @@
 //! The commands of `deploy/`, run as a person runs them: one command brings everything up, the lines it prints work when
 //! pasted, stopping keeps the data, and what makes no sense is refused before anything is touched.
 
-#![expect(clippy::unwrap_used, reason = "a step of a test that fails is a test that fails")]
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -155,7 +153,7 @@ fn one_command_runs_everything_its_printed_lines_work_and_a_second_start_keeps_t
         "it ended: {}",
         text(&up.wait_with_output().unwrap().stderr)
     );
-    println!("the second start took {:.1} s", started.elapsed().as_secs_f64());
+    eprintln!("the second start took {:.1} s", started.elapsed().as_secs_f64());
     assert!(paste(list).to_string().contains("cart_viewed"), "the event of the first start is gone");
     let campaigns = format!(
         "curl -s http://127.0.0.1:{port}/v1/admin/campaigns -H 'x-api-key: dev-admin-key' -H 'accept: application/json'"

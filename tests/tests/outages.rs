@@ -71,10 +71,12 @@ async fn nats_killed_again_and_again_under_load_loses_and_doubles_nothing() {
     let pipeline = with_campaigns().nats(&nats).ingests(2).workers(2).start().await;
     let (control, running) = start(&Load { events: 12_000, users: 200, ..Load::default() }, &pipeline);
     for step in 1..=3 {
+        control.allow(step * 2_500 + 2_500);
         control.reaches(step * 2_500).await;
         nats.kill();
         nats.restart();
     }
+    control.allow(u64::MAX);
     let log = running.await.unwrap();
     assert_eq!(log.unknown.len(), 0);
     verdict(&pipeline, &log).await.assert_clean(&log);
@@ -118,10 +120,12 @@ async fn postgres_killed_again_and_again_under_load_loses_and_doubles_nothing() 
     let pipeline = with_campaigns().postgres(&postgres).workers(2).start().await;
     let (control, running) = start(&Load { events: 12_000, users: 200, ..Load::default() }, &pipeline);
     for step in 1..=2 {
+        control.allow(step * 4_000 + 4_000);
         control.reaches(step * 4_000).await;
         postgres.kill();
         postgres.restart();
     }
+    control.allow(u64::MAX);
     let log = running.await.unwrap();
     verdict(&pipeline, &log).await.assert_clean(&log);
 }
@@ -131,11 +135,13 @@ async fn connections_to_postgres_cut_under_load_lose_and_double_nothing() {
     let pipeline = with_campaigns().workers(2).start().await;
     let (control, running) = start(&Load { events: 12_000, users: 200, ..Load::default() }, &pipeline);
     for step in 1..=5 {
+        control.allow(step * 2_000 + 2_000);
         control.reaches(step * 2_000).await;
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
         pipeline.database.number(cut).await;
     }
+    control.allow(u64::MAX);
     let log = running.await.unwrap();
     verdict(&pipeline, &log).await.assert_clean(&log);
 }
@@ -145,12 +151,14 @@ async fn ingest_killed_again_and_again_under_load_loses_and_doubles_nothing() {
     let mut pipeline = with_campaigns().ingests(2).start().await;
     let (control, running) = start(&Load { events: 12_000, users: 200, connections: 8, ..Load::default() }, &pipeline);
     for step in 1..=4u64 {
+        control.allow(step * 2_000 + 2_000);
         control.reaches(step * 2_000).await;
         let victim = usize::from(step % 2 == 0);
         pipeline.ingests[victim].kill();
         pipeline.ingests[victim].start_again();
         pipeline.ingests[victim].ready().await;
     }
+    control.allow(u64::MAX);
     let log = running.await.unwrap();
     assert!(log.repeats > 0, "no request was hit");
     verdict(&pipeline, &log).await.assert_clean(&log);
@@ -161,6 +169,7 @@ async fn everything_killed_at_once_loses_nothing_that_was_acknowledged() {
     let nats = PrivateNats::start();
     let mut pipeline = with_campaigns().nats(&nats).workers(2).start().await;
     let (control, running) = start(&Load { events: 8_000, users: 100, ..Load::default() }, &pipeline);
+    control.allow(5_000);
     control.reaches(4_000).await;
     for program in pipeline.ingests.iter_mut().chain(&mut pipeline.workers) {
         program.kill();
@@ -170,6 +179,7 @@ async fn everything_killed_at_once_loses_nothing_that_was_acknowledged() {
     for program in pipeline.ingests.iter_mut().chain(&mut pipeline.workers) {
         program.start_again();
     }
+    control.allow(u64::MAX);
     let log = running.await.unwrap();
     verdict(&pipeline, &log).await.assert_clean(&log);
 }

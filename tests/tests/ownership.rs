@@ -45,9 +45,10 @@ async fn taken_from(pipeline: &Pipeline, owner: uuid::Uuid, patience: Duration) 
 async fn three_workers_killed_paused_and_rebalanced_lose_and_double_nothing_of_50_000_events() {
     let mut pipeline = with_campaigns().ingests(2).workers(3).start().await;
     dealt_out(&pipeline, 3).await;
-    let load = Load { seed: seed(), events: 50_000, users: 1_000, connections: 8, batch: 100, ..Load::default() };
+    let load = Load { seed: seed(), events: 50_000, users: 1_000, connections: 10, batch: 100, ..Load::default() };
     let mut random = fastrand::Rng::with_seed(load.seed);
     let control = Control::default();
+    control.allow(7_000);
     let targets: Vec<_> = pipeline.ingests.iter().map(|ingest| ingest.address).collect();
     let running = tokio::spawn({
         let (load, control) = (load.clone(), control.clone());
@@ -55,7 +56,8 @@ async fn three_workers_killed_paused_and_rebalanced_lose_and_double_nothing_of_5
     });
 
     for step in 1..=6u64 {
-        control.reaches(step * 6_500).await;
+        control.reaches(step * 7_000).await;
+        control.allow((step + 1) * 7_000);
         let victim = random.usize(..pipeline.workers.len());
         match step {
             1 | 3 => {
@@ -82,6 +84,7 @@ async fn three_workers_killed_paused_and_rebalanced_lose_and_double_nothing_of_5
             _ => pipeline.workers[victim].kill(),
         }
     }
+    control.allow(u64::MAX);
     let log = running.await.unwrap();
     assert_eq!(log.acknowledged.len(), 50_000, "every event is answered in the end");
     verdict(&pipeline, &log).await.assert_clean(&log);

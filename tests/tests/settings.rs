@@ -1,139 +1,146 @@
-//! Settings as an operator meets them: mistakes, secrets, checks, and documents that say what the code does.
+//! Mistakes are told all at once, secrets never, and `check` says what is wrong.
 
-use std::path::Path;
+use serde_json::json;
+use tests::client::{ADMIN_KEY, WRITE_KEY};
+use tests::pipeline::{Pipeline, Setup};
+use tests::program::{Output, run};
 
-use shared::runtime::settings::{Setting, pipeline};
-use tests::pipeline::Setup;
-use tests::program::run;
+const PROGRAMS: [&str; 2] = ["ingest", "worker"];
 
-fn document(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+fn with(environment: &[(String, String)], changes: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut changed: Vec<_> =
+        environment.iter().filter(|(name, _)| !changes.iter().any(|(n, _)| n == name)).cloned().collect();
+    changed.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    changed
 }
 
-fn groups() -> [(&'static str, Vec<&'static Setting>); 3] {
-    [
-        ("Both programs", pipeline::ALL.to_vec()),
-        ("ingest", ingest::settings::ALL.to_vec()),
-        ("worker", worker::settings::ALL.to_vec()),
-    ]
-}
-
-#[test]
-fn the_readme_lists_exactly_the_settings_of_the_code() {
-    let readme = document("README.md");
-    for (title, settings) in groups() {
-        let rows = settings.iter().map(|s| {
-            let default = match s.default {
-                None => "required".to_owned(),
-                Some("") => String::new(),
-                Some(default) => format!("`{default}`"),
-            };
-            format!("| `{}` | {default} | {} |\n", s.name, s.meaning)
-        });
-        let table = format!("| {title} | default | |\n|---|---|---|\n{}\n", rows.collect::<String>());
-        assert!(readme.contains(&table), "the README's settings should hold this table:\n{table}");
-    }
-}
-
-#[test]
-fn the_readme_lists_exactly_the_metrics_of_the_code() {
-    let readme = document("README.md");
-    let of_ingest = ingest::metrics::ALL.iter().map(|m| (m.name, m.kind, m.meaning));
-    let rows = of_ingest
-        .chain(worker::metrics::ALL)
-        .map(|(name, kind, meaning)| format!("| `{name}` | {kind} | {meaning} |\n"));
-    let table = format!("| metric | kind | |\n|---|---|---|\n{}\n", rows.collect::<String>());
-    assert!(readme.contains(&table), "the README's metrics should be this table:\n{table}");
-}
-
-#[test]
-fn the_example_file_holds_every_setting_with_its_default() {
-    let mut expected =
-        "# Every setting with its default. Copy to .env, or set them in the environment of the programs.\n\
-                        # A line without a comment sign must be set; the others show the default.\n"
-            .to_owned();
-    for (title, settings) in groups() {
-        expected += &format!("\n# ---- {title} ----\n");
-        for s in settings {
-            expected += &match s.default {
-                None => format!("\n# {}\n{}=\n", s.meaning, s.name),
-                Some(default) => format!("\n# {}\n# {}={default}\n", s.meaning, s.name),
-            };
-        }
-    }
-    assert_eq!(document(".env.example"), expected, ".env.example should be:\n{expected}");
-}
-
-fn variables(given: &[(&str, &str)]) -> Vec<(String, String)> {
-    given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+async fn check(program: &str, environment: &[(String, String)]) -> Output {
+    // Each program listens nowhere while it only checks.
+    run(program, &["check"], environment).await
 }
 
 #[tokio::test]
-async fn every_mistake_is_told_at_once_and_no_secret_with_it() {
-    let given = variables(&[
-        ("DATABASE_URL", ""),
-        ("NATS_URL", "nats://user:hunter2@127.0.0.1:1"),
+async fn every_mistake_is_told_at_once_without_secrets() {
+    let bad = [
+        ("DATABASE_URL", "postgres://user:hunter2@127.0.0.1:1/none"),
         ("PARTITIONS", "many"),
+        ("RETENTION_DAYS", "1"),
         ("LANES", "0"),
-        ("RETENTION_DAYS", "-3"),
-        ("LOG_FORMAT", "xml"),
-        ("INGEST_LISTEN", "everywhere"),
-        ("WORKER_LISTEN", "everywhere"),
-        ("CLIENT_API_KEYS", "app:hunter2"),
-    ]);
-    for program in ["ingest", "worker"] {
-        let output = run(program, &[], &given).await;
-        let told = output.text;
-        assert!(!output.status.success());
-        for mistake in [
-            "DATABASE_URL is not set",
-            "PARTITIONS=many",
-            "LANES=0",
-            "RETENTION_DAYS=-3",
-            "LOG_FORMAT=xml",
-            "LISTEN=everywhere",
-        ] {
-            assert!(told.contains(mistake), "{program} should tell about {mistake}:\n{told}");
+        ("LOG_FORMAT", "loud"),
+        ("CLIENT_API_KEYS", "web:hunter2"),
+        ("INGEST_LISTEN", "nowhere"),
+        ("WORKER_LISTEN", "nowhere"),
+    ];
+    for program in PROGRAMS {
+        let listen = format!("{}_LISTEN=nowhere", program.to_uppercase());
+        for arguments in [&[][..], &["check"]] {
+            let output = run(program, arguments, &with(&[], &bad)).await;
+            assert!(!output.status.success());
+            for part in
+                ["NATS_URL is not set", "PARTITIONS=many", "RETENTION_DAYS=1", "LANES=0", "LOG_FORMAT=loud", &listen]
+            {
+                assert!(output.text.contains(part), "{program} {arguments:?} does not say {part}:\n{}", output.text);
+            }
+            assert!(!output.text.contains("hunter2"), "{program} tells a secret:\n{}", output.text);
         }
-        assert!(!told.contains("hunter2"), "{program} printed a secret:\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn check_passes_on_a_sound_pipeline_and_changes_nothing() {
+    let pipeline = Pipeline::start().await;
+    let before = pipeline.stream.state().await;
+    for program in PROGRAMS {
+        let output = check(program, pipeline.environment()).await;
+        assert!(output.status.success(), "{program}:\n{}", output.text);
+        assert!(output.text.lines().filter(|line| line.starts_with("ok ")).count() >= 3, "{}", output.text);
+    }
+    assert_eq!(pipeline.stream.state().await, before);
+}
+
+#[tokio::test]
+async fn check_names_what_is_wrong_and_fails() {
+    let pipeline = Pipeline::start().await;
+    for (name, value, says) in [
+        ("NATS_MONITOR_URLS", "", "NATS_MONITOR_URLS"),
+        ("NATS_MONITOR_URLS", "http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("NATS_URL", "nats://127.0.0.1:1", "NATS"),
+        ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/none", "PostgreSQL"),
+        ("PARTITIONS", "32", "PARTITIONS"),
+        ("STREAM_PREFIX", "NEVER-MADE", "NEVER-MADE_0"),
+    ] {
+        for program in PROGRAMS {
+            let output = check(program, &with(pipeline.environment(), &[(name, value)])).await;
+            assert!(!output.status.success(), "{program} passes with {name}={value}:\n{}", output.text);
+            let problems: Vec<_> = output.text.lines().filter(|line| line.contains("PROBLEM")).collect();
+            assert!(problems.iter().any(|line| line.contains(says)), "{program}, {name}={value}: {problems:#?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn the_production_profile_refuses_what_is_only_for_development() {
-    let base =
-        [("PROFILE", "production"), ("DATABASE_URL", "postgres://x@127.0.0.1:1/x"), ("NATS_URL", "nats://127.0.0.1:1")];
-    for (name, value) in [
-        ("CLIENT_API_KEYS", "dev-write-key"),
-        ("ADMIN_API_KEYS", "ops:dev-admin-key"),
-        ("AUTH_REQUIRED", "false"),
-        ("ACCEPT_DATA_LOSS_ON_POWER_CUT", "true"),
-    ] {
-        let mut given = base.to_vec();
-        given.push((name, value));
-        let output = run("ingest", &[], &variables(&given)).await;
-        let told = output.text;
-        assert!(!output.status.success() && told.contains(name), "{name}={value} should be refused:\n{told}");
-        assert!(!told.contains("dev-admin-key") && !told.contains("dev-write-key"), "a key was printed:\n{told}");
+    let pipeline = Pipeline::start().await;
+    let production = with(pipeline.environment(), &[("PROFILE", "production")]);
+    for program in PROGRAMS {
+        let output = check(program, &production).await;
+        assert!(output.status.success(), "{program}:\n{}", output.text);
+        let output = check(program, &with(&production, &[("ACCEPT_DATA_LOSS_ON_POWER_CUT", "true")])).await;
+        assert!(!output.status.success() && output.text.contains("ACCEPT_DATA_LOSS_ON_POWER_CUT"), "{}", output.text);
+    }
+    for change in
+        [("CLIENT_API_KEYS", "web:dev-write-key"), ("ADMIN_API_KEYS", "dev-admin-key"), ("AUTH_REQUIRED", "false")]
+    {
+        let output = check("ingest", &with(&production, &[change])).await;
+        assert!(!output.status.success() && output.text.contains(change.0), "{change:?}:\n{}", output.text);
     }
 }
 
 #[tokio::test]
-async fn check_succeeds_on_a_good_system_and_names_what_is_wrong_on_a_bad_one() {
-    let pipeline = Setup::default().workers(1).start().await;
-    for program in ["ingest", "worker"] {
-        let good = run(program, &["check"], pipeline.environment()).await;
-        assert!(good.status.success(), "{program} check:\n{}", good.text);
-
-        let mut unproven = pipeline.environment().to_vec();
-        unproven.push(("NATS_MONITOR_URLS".to_owned(), String::new()));
-        let bad = run(program, &["check"], &unproven).await;
-        assert!(!bad.status.success() && bad.text.contains("NATS_MONITOR_URLS"), "{program} check:\n{}", bad.text);
-
-        let mut recut = pipeline.environment().to_vec();
-        recut.push(("PARTITIONS".to_owned(), "32".to_owned()));
-        let bad = run(program, &["check"], &recut).await;
-        assert!(!bad.status.success() && bad.text.contains("PARTITIONS=16"), "{program} check:\n{}", bad.text);
+async fn logs_hold_no_keys_passwords_bodies_or_traits() {
+    let pipeline = Setup::default().set("LOG_LEVEL", "info").start().await;
+    let client = pipeline.client();
+    let secret = "secret-in-a-body";
+    client.accepted("/v1/identify", &json!({"userId": "u", "traits": {"email": secret}})).await;
+    client.accepted("/v1/track", &json!({"userId": "u", "event": "e", "properties": {"card": secret}})).await;
+    client.post("/v1/track", &json!({"event": secret, "properties": [secret]})).await.unwrap();
+    pipeline.ingests[0].client().with_key(secret).post("/v1/track", &json!({})).await.unwrap();
+    pipeline.drained().await;
+    let (_, after_user) = pipeline.database.url.split_once("//").unwrap();
+    let password = after_user.split_once(':').and_then(|(_, rest)| rest.split_once('@')).unwrap().0;
+    for program in pipeline.ingests.iter().chain(&pipeline.workers) {
+        let log = program.log();
+        assert!(log.contains("DATABASE_URL=[redacted]"), "the settings in force are not printed:\n{log}");
+        for hidden in [WRITE_KEY, ADMIN_KEY, secret, password] {
+            assert!(!log.contains(hidden), "the log of {} holds {hidden:?}:\n{log}", program.name);
+        }
     }
+}
+
+#[tokio::test]
+async fn json_logs_are_one_object_a_line() {
+    let pipeline = Setup::default().set("LOG_FORMAT", "json").start().await;
+    pipeline.client().accepted("/v1/track", &json!({"userId": "u", "event": "line\nbreak"})).await;
+    pipeline.drained().await;
+    for program in pipeline.ingests.iter().chain(&pipeline.workers) {
+        let log = program.log();
+        assert!(!log.trim().is_empty());
+        for line in log.lines() {
+            assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|v| v.is_object()), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_with_another_cut_into_partitions_does_not_touch_the_stream() {
+    let mut pipeline = Pipeline::start().await;
+    pipeline.workers[0].set("PARTITIONS", "32");
+    pipeline.ingests[0].set("PARTITIONS", "32");
+    for program in pipeline.workers.iter_mut().chain(&mut pipeline.ingests) {
+        program.start_again();
+        let said = program.unready_with("PARTITIONS").await;
+        assert!(said.contains("fixed at creation"), "{said}");
+    }
+    let answer = pipeline.client().post("/v1/track", &json!({"userId": "u", "event": "e"})).await.unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.text());
 }

@@ -106,8 +106,8 @@ pub async fn verify(
     };
     let mut batches = std::collections::BTreeMap::new();
     for at in positions.iter().map(|p| p.last_seq).filter(|&at| at > record.trimmed_to) {
-        if !batches.contains_key(&at) {
-            batches.insert(at, batch_id_at(jetstream, lane, at).await?);
+        if let std::collections::btree_map::Entry::Vacant(entry) = batches.entry(at) {
+            entry.insert(batch_id_at(jetstream, lane, at).await?);
         }
     }
     match gap(lane, &stream, record, positions, |at| batches.get(&at).cloned().flatten()) {

@@ -3,8 +3,6 @@
 //! Each connection awaits each answer. Bodies are like those of a real app (about 300 bytes an event); message ids are unique, users are
 //! drawn at random. A bar on a terminal, plain lines otherwise. Exit code 1 when anything was not acknowledged.
 
-#![expect(clippy::expect_used, reason = "a tool for developers: what cannot happen may panic")]
-
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -28,7 +28,8 @@ pub async fn apply<'a>(
     let mut all = Applied::default();
     let mut refused: HashMap<String, usize> = HashMap::new();
     // A stack of ranges, the leftmost on top, so that order holds across the halves.
-    let mut todo: Vec<Range<usize>> = vec![0..events.len()];
+    let mut todo: Vec<Range<usize>> = Vec::new();
+    todo.push(0..events.len());
     while let Some(range) = todo.pop() {
         let group = &events[range.clone()];
         transaction.execute("SAVEPOINT apply").await?;

@@ -1,0 +1,100 @@
+//! The documents say what the code says. A failure prints what should stand there.
+
+use std::fs;
+
+use shared::runtime::settings::{Setting, pipeline};
+use tests::services::root;
+
+fn document(name: &str) -> String {
+    let path = root().join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn groups() -> [(&'static str, Vec<&'static Setting>); 3] {
+    [
+        ("Both programs", pipeline::ALL.to_vec()),
+        ("ingest", ingest::settings::ALL.to_vec()),
+        ("worker", worker::settings::ALL.to_vec()),
+    ]
+}
+
+#[test]
+fn the_readme_lists_exactly_the_settings_of_the_code() {
+    let readme = document("README.md");
+    for (title, settings) in groups() {
+        let rows = settings.iter().map(|s| {
+            let default = match s.default {
+                None => "required".to_owned(),
+                Some("") => String::new(),
+                Some(default) => format!("`{default}`"),
+            };
+            format!("| `{}` | {default} | {} |\n", s.name, s.meaning)
+        });
+        let table = format!("| {title} | default | |\n|---|---|---|\n{}\n", rows.collect::<String>());
+        assert!(readme.contains(&table), "the README's settings should hold this table:\n{table}");
+    }
+}
+
+#[test]
+fn the_readme_lists_exactly_the_metrics_of_the_code() {
+    let readme = document("README.md");
+    let rows = ingest::metrics::ALL
+        .into_iter()
+        .chain(worker::metrics::ALL)
+        .map(|(name, kind, meaning)| format!("| `{name}` | {kind} | {meaning} |\n"));
+    let table = format!("| metric | kind | |\n|---|---|---|\n{}\n", rows.collect::<String>());
+    assert!(readme.contains(&table), "the README's metrics should be this table:\n{table}");
+}
+
+#[test]
+fn the_example_file_holds_every_setting_with_its_default() {
+    let mut expected =
+        "# Every setting with its default. Copy to .env, or set them in the environment of the programs.\n\
+         # A line without a comment sign must be set; the others show the default.\n"
+            .to_owned();
+    for (title, settings) in groups() {
+        expected += &format!("\n# ---- {title} ----\n");
+        for s in settings {
+            expected += &match s.default {
+                None => format!("\n# {}\n{}=\n", s.meaning, s.name),
+                Some(default) => format!("\n# {}\n# {}={default}\n", s.meaning, s.name),
+            };
+        }
+    }
+    assert_eq!(document(".env.example"), expected, ".env.example should be:\n{expected}");
+}
+
+#[test]
+fn no_setting_is_declared_twice() {
+    let mut names: Vec<&str> = groups().iter().flat_map(|(_, settings)| settings).map(|setting| setting.name).collect();
+    names.sort_unstable();
+    let before = names.len();
+    names.dedup();
+    assert_eq!(names.len(), before);
+}
+
+/// Words in backticks of the form `suite::test_name`.
+fn named_tests(text: &str) -> Vec<(String, String)> {
+    let is_name =
+        |part: &str| part.len() > 3 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let pair = |word: &str| word.split_once("::").map(|(suite, test)| (suite.to_owned(), test.to_owned()));
+    let words = text.split('`').skip(1).step_by(2);
+    words.filter_map(pair).filter(|(suite, test)| is_name(suite) && is_name(test)).collect()
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    for file in ["README.md", "tests/README.md"] {
+        for (suite, test) in named_tests(&document(file)) {
+            let code = document(&format!("tests/tests/{suite}.rs"));
+            assert!(code.contains(&format!("fn {test}(")), "{file} names {suite}::{test}, which does not exist");
+        }
+    }
+}
+
+#[test]
+fn the_name_of_a_test_is_told_from_other_words() {
+    let found = named_tests("see `flow::one_row` and `metrics::ALL`, `a::b`, `plain`, `http::all_of_them`");
+    let found: Vec<_> = found.iter().map(|(suite, test)| format!("{suite} {test}")).collect();
+    assert_eq!(found, ["flow one_row", "http all_of_them"]);
+}
