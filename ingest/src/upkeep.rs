@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::store::catalog;
 use shared::store::catalog::Snapshot;
+use shared::store::{catalog, schema};
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -12,6 +12,8 @@ use crate::{keys, traits};
 
 /// How often committed offsets are read, for the overlay.
 const OFFSETS: Duration = Duration::from_secs(1);
+/// Between looks at a schema that is too old, or a database that is away.
+const SCHEMA: Duration = Duration::from_secs(5);
 
 /// Starts all of it. The tasks end with the process: none holds anything that must be finished.
 pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>) {
@@ -19,6 +21,25 @@ pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>) {
     tokio::spawn(catalog::keep_current(pool.clone(), app.settings.pipeline.catalog_poll, campaigns));
     tokio::spawn(keys::table::keep_current(pool, Arc::clone(&app.door.keys)));
     tokio::spawn(prune_overlay(Arc::clone(app)));
+    tokio::spawn(check_schema(app.database.pool().clone()));
+}
+
+/// Says what to do when the schema is older than this program, until it is not. Events are accepted all the same: the stream
+/// needs no schema, and the worker does not touch a database that it does not know.
+async fn check_schema(pool: sqlx::PgPool) {
+    let mut said = String::new();
+    loop {
+        match schema::problem(&pool).await {
+            Ok(None) => return,
+            Ok(Some(problem)) if problem != said => {
+                tracing::error!("{problem}; until then campaigns and admin routes do not work");
+                said = problem;
+            }
+            // Away, or said already: look again.
+            Ok(Some(_)) | Err(_) => {}
+        }
+        tokio::time::sleep(SCHEMA).await;
+    }
 }
 
 async fn prune_overlay(app: Arc<App>) {

@@ -47,7 +47,7 @@ pub async fn problems(connection: &Connection, settings: &Pipeline) -> Vec<Strin
         match lanes::state(&context, &lane).await {
             Err(error) => problems.push(error.to_string()),
             Ok(None) => problems.push(format!(
-                "stream {} does not exist: it was deleted, or its volume is gone; `worker adopt-stream` makes a new one",
+                "stream {} does not exist: the first worker makes it; if it did exist, it was deleted or its volume is gone: see `worker adopt-stream`",
                 lane.stream
             )),
             Ok(Some(state)) => {
