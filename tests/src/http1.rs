@@ -51,7 +51,9 @@ impl Answer {
             .unwrap_or_else(|e| panic!("the answer {} is not JSON ({e}): {}", self.status, self.text()))
     }
 
-    fn closes(&self) -> bool {
+    /// Does the server close the connection after this answer?
+    #[must_use]
+    pub fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }

@@ -195,6 +195,10 @@ async fn track_until(address: SocketAddr, name: usize, unready: Arc<AtomicBool>)
         let answer = connection.exchange(&bytes).await.unwrap_or_else(|e| panic!("request {id} was cut: {e}"));
         assert_eq!(answer.status, 200, "{}", answer.text());
         answered.push(id);
+        if answer.closes() && !unready.load(Ordering::SeqCst) {
+            // A draining server asks its clients to go elsewhere; here there is only itself, and it still accepts.
+            connection = Connection::open(address).await.unwrap();
+        }
     }
     answered
 }
