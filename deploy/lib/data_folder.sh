@@ -30,10 +30,9 @@ data_folder_wipe() {
 
 # data_folder_busy DIR: prints what of this system still runs; fails when nothing does.
 data_folder_busy() {
-  local dir=$1 file name busy=
+  local dir=$1 file busy=
   for file in "$dir"/run/*.pid; do
-    name=$(basename "$file" .pid)
-    if running_pid "$file" "${name%%-*}" >/dev/null; then busy="$busy $name"; fi
+    if running_pid "$file" >/dev/null; then busy="$busy $(basename "$file" .pid)"; fi
   done
   if nats_running "$dir/nats"; then busy="$busy nats-server"; fi
   if postgres_running "$dir/postgres"; then busy="$busy PostgreSQL"; fi

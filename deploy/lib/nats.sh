@@ -6,7 +6,7 @@
 
 # nats_running DIR: is it?
 nats_running() {
-  running_pid "$1/nats.pid" "$1/nats.conf" >/dev/null
+  running_pid "$1/nats.pid" >/dev/null
 }
 
 # nats_url DIR: NATS_URL=... and NATS_MONITOR_URL=..., when it runs.
@@ -56,14 +56,14 @@ nats_start() {
 
 # nats_stop DIR: prints how it ended.
 nats_stop() {
-  stop_processes 30 "$1/nats.conf" "$1/nats.pid"
+  stop_processes 30 "$1/nats.pid"
 }
 
 # nats_wait DIR MONITOR_PORT: until JetStream has recovered its streams; fails when the process ends before that.
 nats_wait() {
   local answer name
   name=$(nats_name "$1")
-  while kill -0 "$(cat "$1/nats.pid")" 2>/dev/null; do
+  while kill -0 "$(pid_in "$1/nats.pid")" 2>/dev/null; do
     answer=$(http_request "$2" GET /healthz || true)
     if [ "${answer%%$'\n'*}" = 200 ]; then
       # Another server may have been quicker at this port: then ours is about to end.

@@ -37,7 +37,7 @@ postgres_home() {
 
 # postgres_running DIR: is it?
 postgres_running() {
-  running_pid "$(postgres_home "$1")/data/postmaster.pid" "$(postgres_home "$1")/data" >/dev/null
+  running_pid "$(postgres_home "$1")/data/postmaster.pid" >/dev/null
 }
 
 # postgres_url DIR: DATABASE_URL=..., when it runs.

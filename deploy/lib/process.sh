@@ -1,4 +1,7 @@
 # Background processes: start them out of reach of the terminal's Ctrl-C, recognise and stop them by pid file.
+#
+# A pid file has the pid on its first line and a word of the process's command line on its second. By the word a pid
+# that was given to another program since (after a power cut, say) is told from ours. PostgreSQL writes such a file too.
 # shellcheck shell=bash
 
 # launch PID_FILE LOG COMMAND...: in a process group of its own, so that Ctrl-C reaches only the script that started
@@ -11,7 +14,7 @@ launch() {
     trap '' HUP
     exec "$@"
   ) </dev/null >>"$log" 2>&1 &
-  echo $! >"$pid_file"
+  printf '%s\n' $! "${!#}" >"$pid_file" # the last word of the command
   disown $! # its end is ours to report, not the shell's
   set +m
 }
@@ -25,27 +28,31 @@ command_line() {
   fi
 }
 
-# running_pid PID_FILE TEXT: prints the pid when that process is alive and its command line has TEXT in it; a pid that
-# was given to another program since is so never taken for ours. A zombie has no command line: not running.
+# pid_in PID_FILE: the pid, dead or alive.
+pid_in() {
+  head -n 1 "$1"
+}
+
+# running_pid PID_FILE: prints the pid when that process is alive and the one that was meant. A zombie has no command
+# line: not running.
 running_pid() {
-  local pid
+  local pid='' word=''
   if [ ! -s "$1" ]; then return 1; fi
-  IFS= read -r pid <"$1" || true
-  if ! kill -0 "$pid" 2>/dev/null; then return 1; fi
+  { read -r pid && IFS= read -r word; } <"$1" || true
+  if [ -z "$word" ] || ! kill -0 "$pid" 2>/dev/null; then return 1; fi
   case "$(command_line "$pid")" in
-    *"$2"*) echo "$pid" ;;
+    *"$word"*) echo "$pid" ;;
     *) return 1 ;;
   esac
 }
 
-# stop_processes SECONDS TEXT PID_FILE...: SIGTERM to all at once, wait for all, SIGKILL after SECONDS. Prints how it
-# ended.
+# stop_processes SECONDS PID_FILE...: SIGTERM to all at once, wait for all, SIGKILL after SECONDS. Prints how it ended.
 stop_processes() {
-  local seconds=$1 text=$2 file pid left ended='was not running' deadline
-  shift 2
+  local seconds=$1 file pid left ended='was not running' deadline
+  shift
   deadline=$(($(now_ms) + seconds * 1000))
   for file in "$@"; do
-    if pid=$(running_pid "$file" "$text"); then
+    if pid=$(running_pid "$file"); then
       kill -TERM "$pid" 2>/dev/null || true
       ended=stopped
     fi
@@ -53,7 +60,7 @@ stop_processes() {
   while :; do
     left=()
     for file in "$@"; do
-      if pid=$(running_pid "$file" "$text"); then left+=("$pid"); fi
+      if pid=$(running_pid "$file"); then left+=("$pid"); fi
     done
     if [ ${#left[@]} = 0 ]; then break; fi
     if [ "$(now_ms)" -gt "$deadline" ]; then

@@ -20,7 +20,7 @@ wait_ready() {
   local dir=$1 name=$2 port=$3 answer='' deadline
   deadline=$(($(now_ms) + READY_SECONDS * 1000))
   while :; do
-    if ! kill -0 "$(cat "$dir/run/$name.pid")" 2>/dev/null; then
+    if ! kill -0 "$(pid_in "$dir/run/$name.pid")" 2>/dev/null; then
       log_tail "$dir/logs/$name.log" 15
       die "$name ended while it was starting"
     fi
@@ -37,8 +37,8 @@ wait_ready() {
 # stop_everything DIR: in order, with a line for each. Does nothing for what does not run.
 stop_everything() {
   local dir=$1
-  stop_kind "$dir" ingest "$dir/run/ingest.pid"
-  stop_kind "$dir" worker "$dir"/run/worker-*.pid
+  stop_kind ingest "$dir/run/ingest.pid"
+  stop_kind worker "$dir"/run/worker-*.pid
   if nats_running "$dir/nats"; then
     step "Stop nats-server"
     ok "$(nats_stop "$dir/nats")"
@@ -51,10 +51,10 @@ stop_everything() {
 }
 
 stop_kind() {
-  local dir=$1 kind=$2
-  shift 2
+  local kind=$1
+  shift
   if [ -e "$1" ]; then
     step "Stop $kind"
-    ok "$(stop_processes "$DRAIN_SECONDS" "/$kind" "$@")"
+    ok "$(stop_processes "$DRAIN_SECONDS" "$@")"
   fi
 }

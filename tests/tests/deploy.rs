@@ -263,6 +263,27 @@ fn a_server_that_runs_is_found_again_and_one_that_was_killed_comes_back_on_its_p
 }
 
 #[test]
+fn a_process_that_was_given_the_old_pid_is_not_taken_for_the_server() {
+    let (server, _) = Server::start("nats");
+    let folder = server.1.path().to_str().unwrap();
+    let pid_file = server.1.path().join("nats.pid");
+    let recorded = fs::read_to_string(&pid_file).unwrap();
+    let word = recorded.lines().nth(1).unwrap();
+    server.succeeded("stop");
+
+    let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+    fs::write(&pid_file, format!("{}\n{word}\n", other.id())).unwrap();
+    let url = run("nats", &["url", folder]);
+    server.succeeded("stop");
+    let unharmed = other.try_wait().unwrap().is_none();
+    other.kill().unwrap();
+    other.wait().unwrap();
+
+    assert_eq!(url.status.code(), Some(1), "it was taken for a running server");
+    assert!(unharmed, "stopping the server ended another process");
+}
+
+#[test]
 fn nats_is_configured_to_sync_each_message() {
     let (server, printed) = Server::start("nats");
     let monitor = printed.lines().find_map(|line| line.strip_prefix("NATS_MONITOR_URL=")).unwrap();

@@ -108,7 +108,10 @@ async fn answer(app: &App, headers: &HeaderMap, query: Option<&str>) -> Result<R
     ok(&Listed { events: rows.into_iter().map(shown).collect(), total })
 }
 
+/// Page and total as of one moment.
 async fn read(pool: PgPool, wanted: Wanted) -> Result<(Vec<Row>, i64), sqlx::Error> {
+    let mut moment = pool.begin().await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *moment).await?;
     let mut page = QueryBuilder::new(
         r#"SELECT id, type AS kind, user_id, anonymous_id, event, message_id, event_id, "timestamp", original_timestamp,
                   received_at, source, flags, properties::text AS properties, traits::text AS traits FROM events"#,
@@ -118,12 +121,13 @@ async fn read(pool: PgPool, wanted: Wanted) -> Result<(Vec<Row>, i64), sqlx::Err
         .push_bind(wanted.limit)
         .push(" OFFSET ")
         .push_bind(wanted.offset);
-    let rows = page.build_query_as::<Row>().fetch_all(&pool).await?;
+    let rows = page.build_query_as::<Row>().fetch_all(&mut *moment).await?;
 
     let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM events");
     narrow(&mut count, &wanted);
     count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-    let total = count.build_query_scalar().fetch_one(&pool).await?;
+    let total = count.build_query_scalar().fetch_one(&mut *moment).await?;
+    moment.commit().await?;
     Ok((rows, total))
 }
 

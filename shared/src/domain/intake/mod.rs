@@ -7,5 +7,6 @@
 pub mod envelope;
 pub mod fields;
 pub mod normalise;
+mod values;
 
 pub use normalise::{Rejection, Request, normalise};
