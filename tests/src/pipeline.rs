@@ -104,7 +104,9 @@ impl Setup {
             environment.retain(|(n, _)| *n != name);
             environment.push((name, value));
         }
-        let stream = TestStream::connect(&self.services.nats_url, &prefix).await;
+        let lanes =
+            environment.iter().find(|(name, _)| name == "LANES").map_or(1, |(_, n)| n.parse().expect("a number"));
+        let stream = TestStream::connect(&self.services.nats_url, &prefix, lanes).await;
         if self.workers == 0 {
             stream.create(&environment).await;
         }
@@ -195,17 +197,26 @@ impl Pipeline {
         eventually("the stream is drained", async || self.processed().await).await;
     }
 
-    /// `Ok` when every partition has been processed to the end of the stream.
+    /// `Ok` when every partition has been processed to the end of its lane's stream.
     pub async fn processed(&self) -> Result<(), String> {
-        let last = i64::try_from(self.stream.state().await.last_seq).unwrap_or(i64::MAX);
-        let behind =
-            "SELECT count(*) FILTER (WHERE last_seq < $1), count(*), coalesce(min(last_seq), 0) FROM partitions";
-        let found: Result<(i64, i64, i64), _> = sqlx::query_as(behind).bind(last).fetch_one(&self.database.pool).await;
-        match found {
-            Ok((0, 1.., _)) => Ok(()),
-            Ok((behind, all, least)) => Err(format!("{behind} of {all} partitions are behind: {least} of {last}")),
-            Err(error) => Err(error.to_string()),
+        for lane in &self.stream.lanes {
+            let last = i64::try_from(self.stream.state_of(lane).await.last_seq).unwrap_or(i64::MAX);
+            let query = "SELECT count(*) FILTER (WHERE last_seq < $1), count(*), coalesce(min(last_seq), 0)
+                           FROM partitions WHERE lane = $2";
+            let asked = sqlx::query_as(query).bind(last).bind(i32::from(lane.number));
+            let found: Result<(i64, i64, i64), _> = asked.fetch_one(&self.database.pool).await;
+            match found {
+                Ok((0, 1.., _)) => {}
+                Ok((behind, all, least)) => {
+                    return Err(format!(
+                        "{behind} of {all} partitions of {} are behind: {least} of {last}",
+                        lane.stream
+                    ));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
         }
+        Ok(())
     }
 
     /// How many rows `events` has.

@@ -144,6 +144,16 @@ impl PrivateNats {
         wait_for_end(process);
     }
 
+    /// SIGSTOP: connections stay open and nothing answers, as behind a broken network.
+    pub fn pause(&self) {
+        let _ = kill_process(pid(&self.folder.path().join("nats.pid")), Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        let _ = kill_process(pid(&self.folder.path().join("nats.pid")), Signal::CONT);
+    }
+
     /// Starts it again, on the same ports and data.
     ///
     /// # Panics

@@ -13,26 +13,38 @@ use shared::stream::lanes::{self, Lane, StreamState};
 use crate::cleanup::finish;
 use crate::eventually::eventually;
 
-/// The one lane of a test's pipeline. Its stream is deleted when the value is dropped.
+/// The lanes of a test's pipeline. Their streams are deleted when the value is dropped.
 #[derive(Debug)]
 pub struct TestStream {
-    /// Its names.
+    /// Names of the first lane, which most tests have alone.
     pub lane: Lane,
+    /// All lanes, the first one included.
+    pub lanes: Vec<Lane>,
     /// For what is not offered here.
     pub context: Context,
     nats_url: String,
 }
 
 impl TestStream {
-    /// Connects; the stream need not exist yet.
-    pub async fn connect(nats_url: &str, prefix: &str) -> Self {
+    /// Connects; the streams need not exist yet.
+    pub async fn connect(nats_url: &str, prefix: &str, lanes: u16) -> Self {
         let client = async_nats::connect(nats_url).await.unwrap_or_else(|e| panic!("NATS does not answer: {e}"));
-        Self { lane: Lane::new(prefix, 0), context: lanes::jetstream(client), nats_url: nats_url.to_owned() }
+        Self {
+            lane: Lane::new(prefix, 0),
+            lanes: (0..lanes).map(|number| Lane::new(prefix, number)).collect(),
+            context: lanes::jetstream(client),
+            nats_url: nats_url.to_owned(),
+        }
     }
 
-    /// Its state, once it exists and the server answers.
+    /// State of the first lane, once it exists and the server answers.
     pub async fn state(&self) -> StreamState {
-        eventually("the stream can be read", async || match lanes::state(&self.context, &self.lane).await {
+        self.state_of(&self.lane).await
+    }
+
+    /// State of a lane, once it exists and the server answers.
+    pub async fn state_of(&self, lane: &Lane) -> StreamState {
+        eventually("the stream can be read", async || match lanes::state(&self.context, lane).await {
             Ok(Some(state)) => Ok(state),
             Ok(None) => Err("there is no such stream".to_owned()),
             Err(error) => Err(error.to_string()),
@@ -83,14 +95,16 @@ impl TestStream {
     /// # Panics
     /// When a message is missing inside the stream, or cannot be decoded.
     pub async fn events_by_partition(&self) -> BTreeMap<u16, i64> {
-        let state = self.state().await;
         let mut counts = BTreeMap::new();
-        for seq in state.first_seq..=state.last_seq {
-            let found = lanes::message(&self.context, &self.lane, seq).await.expect("the stream can be read");
-            let found = found.unwrap_or_else(|| panic!("message {seq} is missing from the middle of the stream"));
-            let message = message::decode(&found.payload).unwrap_or_else(|e| panic!("message {seq}: {e}"));
-            for segment in message.segments {
-                *counts.entry(segment.partition).or_default() += i64::try_from(segment.count).unwrap_or(i64::MAX);
+        for lane in &self.lanes {
+            let state = self.state_of(lane).await;
+            for seq in state.first_seq..=state.last_seq {
+                let found = lanes::message(&self.context, lane, seq).await.expect("the stream can be read");
+                let found = found.unwrap_or_else(|| panic!("message {seq} is missing from the middle of the stream"));
+                let message = message::decode(&found.payload).unwrap_or_else(|e| panic!("message {seq}: {e}"));
+                for segment in message.segments {
+                    *counts.entry(segment.partition).or_default() += i64::try_from(segment.count).unwrap_or(i64::MAX);
+                }
             }
         }
         counts
@@ -99,11 +113,14 @@ impl TestStream {
 
 impl Drop for TestStream {
     fn drop(&mut self) {
-        let (url, stream) = (self.nats_url.clone(), self.lane.stream.clone());
+        let (url, lanes) = (self.nats_url.clone(), self.lanes.clone());
         finish(async move {
             // A server that a test has killed for good takes its streams with it.
             if let Ok(client) = async_nats::connect(url).await {
-                let _ = lanes::jetstream(client).delete_stream(stream).await;
+                let context = lanes::jetstream(client);
+                for lane in lanes {
+                    let _ = context.delete_stream(lane.stream).await;
+                }
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::eventually::{eventually, within};
+use tests::eventually::{equal, eventually, within};
 use tests::load::{Control, Load, seed};
 use tests::oracle::{campaigns, verdict};
 use tests::pipeline::{LEASE_SECONDS, Pipeline, Setup};
@@ -162,5 +162,52 @@ async fn a_backlog_that_grew_without_workers_is_drained_in_order() {
     for _ in 0..3 {
         pipeline.add_worker();
     }
+    verdict(&pipeline, &log).await.assert_clean(&log);
+}
+
+#[tokio::test]
+async fn two_lanes_and_two_flushers_in_one_process_are_the_same_pipeline() {
+    let mut pipeline = with_campaigns().set("LANES", "2").set("FLUSHERS", "2").workers(2).start().await;
+    let load = Load { events: 10_000, users: 300, batch: 50, ..Load::default() };
+    let control = Control::default();
+    control.allow(5_000);
+    let targets = vec![pipeline.ingests[0].address];
+    let running = tokio::spawn({
+        let (load, control) = (load.clone(), control.clone());
+        async move { load.run(&targets, &control).await }
+    });
+    control.reaches(4_000).await;
+    pipeline.workers[0].kill();
+    control.allow(u64::MAX);
+    let log = running.await.unwrap();
+    for lane in pipeline.stream.lanes.clone() {
+        assert!(pipeline.stream.state_of(&lane).await.last_seq > 0, "nothing went through {}", lane.stream);
+    }
+    verdict(&pipeline, &log).await.assert_clean(&log);
+}
+
+#[tokio::test]
+async fn a_dead_worker_is_noticed_by_its_session_lock_long_before_its_lease_ends() {
+    let mut pipeline = Setup::default().set("LEASE_SECONDS", "60").workers(2).start().await;
+    dealt_out(&pipeline, 2).await;
+    let killed = Instant::now();
+    pipeline.workers[0].kill();
+    let gone = "SELECT count(DISTINCT owner) FROM partitions";
+    eventually("one owner has everything", async || equal(pipeline.database.number(gone).await, 1)).await;
+    assert!(killed.elapsed() < Duration::from_secs(10), "it took {:?}", killed.elapsed());
+}
+
+#[tokio::test]
+async fn without_session_locks_the_lease_decides() {
+    let mut pipeline = with_campaigns().set("SESSION_LOCK", "false").workers(2).start().await;
+    dealt_out(&pipeline, 2).await;
+    let killed = Instant::now();
+    pipeline.workers[0].kill();
+    let load = Load { events: 2_000, ..Load::default() };
+    let log = load.run(&[pipeline.ingests[0].address], &Control::default()).await;
+    let gone = "SELECT count(DISTINCT owner) FROM partitions";
+    eventually("one owner has everything", async || equal(pipeline.database.number(gone).await, 1)).await;
+    let took = killed.elapsed();
+    assert!(took < Duration::from_secs(LEASE_SECONDS + 5), "it took {took:?}");
     verdict(&pipeline, &log).await.assert_clean(&log);
 }
