@@ -61,6 +61,8 @@ async fn an_expired_partition_is_dropped_and_one_within_the_retention_stays() {
     .await;
     assert!(days(&pipeline).await.contains(&kept), "partitions go two days after the retention ends, not before");
     assert_eq!(pipeline.rows().await, 1);
+    let listed = pipeline.admin().get("/v1/admin/events").await.unwrap().json();
+    assert_eq!(listed["events"], json!([]), "what is past the retention is hidden, although it is still there");
 }
 
 /// A pipeline on the smallest stream, which keeps as little as possible of what is processed.

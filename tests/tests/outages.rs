@@ -364,6 +364,24 @@ async fn programs_wait_for_services_that_are_not_there_yet() {
 }
 
 #[tokio::test]
+async fn ingest_starts_and_accepts_while_postgres_is_away() {
+    let postgres = PrivatePostgres::start();
+    let mut pipeline = Setup::default().postgres(&postgres).start().await;
+    pipeline.ingests[0].kill();
+    pipeline.workers[0].kill();
+    postgres.kill();
+    pipeline.ingests[0].start_again();
+    pipeline.ingests[0].ready().await;
+    pipeline.client().accepted("/v1/track", &event("m")).await;
+    pipeline.workers[0].start_again();
+    pipeline.workers[0].unready().await;
+    postgres.restart();
+    pipeline.ready().await;
+    pipeline.drained().await;
+    assert_eq!(pipeline.rows().await, 1);
+}
+
+#[tokio::test]
 async fn a_nats_that_does_not_sync_each_write_is_refused_by_name() {
     let nats = PrivateNats::start_with(&[("sync_interval: always", "sync_interval: \"2m\"")]);
     let pipeline = Setup::default().nats(&nats).without_waiting().start().await;
