@@ -62,8 +62,10 @@ pub async fn renew(database: &mut PgConnection, me: &Identity) -> Result<Vec<Pos
     .await
 }
 
-/// How many owners of the lane have shown a sign of life within the lease, this one included.
+/// How many owners of the lane have shown a sign of life within the lease, this one included. The dead are buried first: they
+/// would be counted until their lease ends, and nobody would want what they held.
 pub async fn live(database: &mut PgConnection, me: &Identity) -> Result<usize, sqlx::Error> {
+    bury(database, me).await?;
     let count: i64 =
         sqlx::query_scalar("SELECT count(*) FROM workers WHERE lane = $1 AND seen_at > clock_timestamp() - $2")
             .bind(me.lane)
@@ -71,6 +73,32 @@ pub async fn live(database: &mut PgConnection, me: &Identity) -> Result<usize, s
             .fetch_one(database)
             .await?;
     Ok(usize::try_from(count).unwrap_or(1))
+}
+
+/// Frees what dead owners held, and forgets them. Only those are looked at that have missed two heartbeats.
+async fn bury(database: &mut PgConnection, me: &Identity) -> Result<(), sqlx::Error> {
+    let silent: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM workers WHERE lane = $1 AND id <> $2 AND locked AND seen_at < clock_timestamp() - interval '1 s'",
+    )
+    .bind(me.lane)
+    .bind(me.id)
+    .fetch_all(&mut *database)
+    .await?;
+    for owner in silent {
+        if !is_dead(database, owner).await? {
+            continue;
+        }
+        end_sessions(database, &[owner]).await?;
+        sqlx::query(
+            "WITH freed AS (UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
+                             WHERE owner = $1)
+             DELETE FROM workers WHERE id = $1",
+        )
+        .bind(owner)
+        .execute(&mut *database)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Takes up to `want` free partitions and gives them back with where they stand.
@@ -94,35 +122,34 @@ pub async fn claim(database: &mut PgConnection, me: &Identity, want: usize) -> R
     .await
 }
 
-/// Finds owners that are dead or whose lease ran out, and ends what is left of them in the database.
+/// Finds owners whose lease ran out, and ends what is left of them in the database.
 async fn end_of_others(database: &mut PgConnection, me: &Identity) -> Result<Vec<Uuid>, sqlx::Error> {
-    let others: Vec<(Uuid, bool, bool)> = sqlx::query_as(
-        "SELECT p.owner, bool_or(p.lease_until < clock_timestamp()), coalesce(bool_or(w.locked), false)
-           FROM partitions p LEFT JOIN workers w ON w.id = p.owner
-          WHERE p.lane = $1 AND p.owner IS NOT NULL AND p.owner <> $2 GROUP BY p.owner",
+    let gone: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT DISTINCT owner FROM partitions
+          WHERE lane = $1 AND owner IS NOT NULL AND owner <> $2 AND lease_until < clock_timestamp()",
     )
     .bind(me.lane)
     .bind(me.id)
     .fetch_all(&mut *database)
     .await?;
-    let mut gone = Vec::new();
-    for (owner, expired, locked) in others {
-        if expired || (locked && is_dead(database, owner).await?) {
-            gone.push(owner);
-        }
-    }
     if !gone.is_empty() {
-        let names: Vec<String> = gone.iter().map(|&owner| session_name(owner)).collect();
-        sqlx::query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-              WHERE datname = current_database() AND application_name = ANY($1)",
-        )
-        .bind(names)
-        .execute(&mut *database)
-        .await?;
-        tracing::info!(owners = ?gone, "taking over from owners that are gone");
+        end_sessions(database, &gone).await?;
     }
     Ok(gone)
+}
+
+/// Ends what is left of these owners in the database.
+async fn end_sessions(database: &mut PgConnection, owners: &[Uuid]) -> Result<(), sqlx::Error> {
+    let names: Vec<String> = owners.iter().map(|&owner| session_name(owner)).collect();
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND application_name = ANY($1)",
+    )
+    .bind(names)
+    .execute(&mut *database)
+    .await?;
+    tracing::info!(?owners, "taking over from owners that are gone");
+    Ok(())
 }
 
 async fn is_dead(database: &mut PgConnection, owner: Uuid) -> Result<bool, sqlx::Error> {
