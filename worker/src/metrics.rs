@@ -9,7 +9,7 @@ use metrics::{counter, gauge, histogram};
 use shared::domain::outcome::Tally;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 22] = [
+pub static ALL: [(&str, &str, &str); 23] = [
     (
         "worker_events_read_total",
         "counter",
@@ -31,6 +31,11 @@ pub static ALL: [(&str, &str, &str); 22] = [
         "worker_lag_events",
         "gauge",
         "events an `owner` has before it: read but not flushed, and an estimate of those not read",
+    ),
+    (
+        "worker_lag_seconds",
+        "gauge",
+        "age of the oldest message whose events an `owner` has not committed; 0 when there is none",
     ),
     (
         "worker_halted",
@@ -107,9 +112,10 @@ pub fn owned(owner: &str, partitions: usize) {
     gauge!("worker_owned_partitions", "owner" => owner.to_owned()).set(precise(partitions as u64));
 }
 
-/// Events that wait for an owner.
-pub fn owner_lag(owner: &str, events: u64) {
+/// Events that wait for an owner, and how long the oldest has waited.
+pub fn owner_lag(owner: &str, events: u64, oldest: Duration) {
     gauge!("worker_lag_events", "owner" => owner.to_owned()).set(precise(events));
+    gauge!("worker_lag_seconds", "owner" => owner.to_owned()).set(oldest.as_secs_f64());
 }
 
 /// Whether an owner is halted.

@@ -13,6 +13,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER};
 use shared::stream::connection::Connection;
@@ -49,6 +50,8 @@ pub struct Fetched {
     pub events: u64,
     /// How many messages are still behind it.
     pub pending: u64,
+    /// When the stream took it.
+    pub published: DateTime<Utc>,
     /// The bytes.
     pub payload: Bytes,
 }
@@ -181,6 +184,7 @@ fn fetched(context: Context, message: Message) -> Result<Fetched, String> {
         batch_id: header(BATCH_ID_HEADER).unwrap_or_default().to_owned(),
         events: header(EVENTS_HEADER).and_then(|n| n.parse().ok()).unwrap_or(1),
         pending: info.pending,
+        published: info.published,
         payload: message.payload.clone(),
     })
 }

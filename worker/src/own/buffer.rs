@@ -111,7 +111,14 @@ mod tests {
 
     fn fetched(seq: i64, lines: &[(u16, &str)]) -> Fetched {
         let payload = message::encode(DateTime::UNIX_EPOCH, lines.iter().map(|(p, l)| (*p, l.as_bytes())));
-        Fetched { seq, batch_id: format!("b{seq}"), events: lines.len() as u64, pending: 0, payload: payload.into() }
+        Fetched {
+            seq,
+            batch_id: format!("b{seq}"),
+            events: lines.len() as u64,
+            pending: 0,
+            published: DateTime::UNIX_EPOCH,
+            payload: payload.into(),
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Session<'_> {
         }
         self.give_back_surplus(target).await?;
         metrics::owned(&self.owner.name, self.owned.len());
+        self.show_lag();
         if self.reader.is_some() || self.owned.is_empty() {
             self.owner.board.set(&self.owner.name, State::Working(self.owned.len()));
             metrics::halted(false);

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::Utc;
 use shared::store::connection::{self, SessionLimits};
 use shared::store::{durability, schema};
 use shared::stream::lanes;
@@ -187,9 +188,13 @@ impl<'a> Session<'a> {
                 Some(Ok(Read::Lost(_)) | Err(_)) | None => None,
             };
         }
-        let unread = self.behind.events();
-        metrics::owner_lag(&self.owner.name, self.buffer.lines.len() as u64 + unread);
+        self.show_lag();
         Ok(())
+    }
+
+    pub(super) fn show_lag(&self) {
+        let events = self.buffer.lines.len() as u64 + self.behind.events();
+        metrics::owner_lag(&self.owner.name, events, self.behind.age(Utc::now()));
     }
 
     /// The partition whose owner answers for messages that cannot be read: the lowest of the lane.
@@ -234,8 +239,9 @@ impl<'a> Session<'a> {
                     metrics::flush(started.elapsed(), events, bytes, flushed.tally.stored);
                 }
                 metrics::flushed(flushed.tally, flushed.matches);
-                metrics::owner_lag(&self.owner.name, self.behind.events());
                 self.buffer = Buffer::default();
+                self.behind.committed();
+                self.show_lag();
                 self.owned.values_mut().for_each(|seen| *seen = read_to.max(*seen));
                 Ok(())
             }
@@ -267,6 +273,7 @@ impl<'a> Session<'a> {
         let from = self.owned.values().min().copied().unwrap_or(0) + 1;
         self.buffer = Buffer::default();
         self.buffered_since = None;
+        self.behind = Behind::default();
         self.reader = Some(Reader::start(&self.owner.stream, &self.owner.lane, from));
         self.owner.board.set(&self.owner.name, State::Working(self.owned.len()));
         metrics::halted(false);
