@@ -8,15 +8,15 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use shared::domain::campaign::{Valid, client_object, validate};
+use shared::domain::campaign::{Valid, validate};
 use shared::domain::intake::envelope;
 use shared::domain::json_text;
 use shared::domain::raw_object::RawObject;
+use shared::store::campaigns::{COLUMNS, StoredCampaign};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -29,26 +29,6 @@ use crate::query::Query;
 /// Configurations hold images as base64; the old server took so much.
 pub const BODY_BYTES: usize = 50 << 20;
 
-const COLUMNS: &str =
-    "id, version, status, document::text AS document, created_at, coalesce(updated_at, created_at) AS updated_at";
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    version: i64,
-    document: String,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-impl Row {
-    fn object(&self) -> Result<Box<RawValue>, Problem> {
-        let iso = |t: DateTime<Utc>| t.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let document = RawObject::parse(&self.document).unwrap_or_default();
-        client_object(&document, &self.id, &iso(self.created_at), &iso(self.updated_at)).map_err(internal)
-    }
-}
-
 /// `POST`: 201 with the campaign. An `id` in the body is ignored.
 pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     let create = async {
@@ -58,10 +38,10 @@ pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
         let sql =
             format!("INSERT INTO campaigns (id, status, document) VALUES ($1, $2, $3::jsonb) RETURNING {COLUMNS}");
         let insert = |pool| async move {
-            sqlx::query_as::<_, Row>(&sql).bind(id).bind(status).bind(document).fetch_one(&pool).await
+            sqlx::query_as::<_, StoredCampaign>(&sql).bind(id).bind(status).bind(document).fetch_one(&pool).await
         };
         let row = app.database.run(insert).await?;
-        let mut response = ok(&row.object()?)?;
+        let mut response = ok(&row.client_object().map_err(internal)?)?;
         *response.status_mut() = StatusCode::CREATED;
         Ok(response)
     };
@@ -82,12 +62,12 @@ pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(quer
         let offset = query.number("offset").unwrap_or(0);
         let sql = format!("SELECT {COLUMNS} FROM campaigns ORDER BY position DESC LIMIT $1 OFFSET $2");
         let read = |pool| async move {
-            let rows: Vec<Row> = sqlx::query_as(&sql).bind(limit).bind(offset).fetch_all(&pool).await?;
+            let rows: Vec<StoredCampaign> = sqlx::query_as(&sql).bind(limit).bind(offset).fetch_all(&pool).await?;
             let total: i64 = sqlx::query_scalar("SELECT count(*) FROM campaigns").fetch_one(&pool).await?;
             Ok((rows, total))
         };
         let (rows, total) = app.database.run(read).await?;
-        let campaigns = rows.iter().map(Row::object).collect::<Result<_, _>>()?;
+        let campaigns = rows.iter().map(StoredCampaign::client_object).collect::<Result<_, _>>().map_err(internal)?;
         ok(&Listed { campaigns, total })
     };
     answered(list.await)
@@ -97,7 +77,7 @@ pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(quer
 pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let show = async {
         app.door.admin(&headers)?;
-        ok(&read(&app, id).await?.object()?)
+        ok(&read(&app, id).await?.client_object().map_err(internal)?)
     };
     answered(show.await)
 }
@@ -112,7 +92,7 @@ pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request
             document.merge(sent.clone());
             let valid = checked(&document)?;
             if let Some(row) = write(&app, &before, &valid).await? {
-                return ok(&row.object()?);
+                return ok(&row.client_object().map_err(internal)?);
             }
         }
     };
@@ -130,29 +110,36 @@ pub async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>, headers
         app.door.admin(&headers)?;
         let sql = format!("DELETE FROM campaigns WHERE id = $1 RETURNING {COLUMNS}");
         let id = storable(id)?;
-        let delete = |pool| async move { sqlx::query_as::<_, Row>(&sql).bind(id).fetch_optional(&pool).await };
+        let delete =
+            |pool| async move { sqlx::query_as::<_, StoredCampaign>(&sql).bind(id).fetch_optional(&pool).await };
         let row = app.database.run(delete).await?.ok_or_else(not_found)?;
-        ok(&Deleted { ok: true, deleted: row.object()? })
+        ok(&Deleted { ok: true, deleted: row.client_object().map_err(internal)? })
     };
     answered(delete.await)
 }
 
-async fn read(app: &App, id: String) -> Result<Row, Problem> {
+async fn read(app: &App, id: String) -> Result<StoredCampaign, Problem> {
     let sql = format!("SELECT {COLUMNS} FROM campaigns WHERE id = $1");
     let id = storable(id)?;
-    let read = |pool| async move { sqlx::query_as::<_, Row>(&sql).bind(id).fetch_optional(&pool).await };
+    let read = |pool| async move { sqlx::query_as::<_, StoredCampaign>(&sql).bind(id).fetch_optional(&pool).await };
     app.database.run(read).await?.ok_or_else(not_found)
 }
 
 /// Replaces the document if nobody else did since `before` was read.
-async fn write(app: &App, before: &Row, valid: &Valid) -> Result<Option<Row>, Problem> {
+async fn write(app: &App, before: &StoredCampaign, valid: &Valid) -> Result<Option<StoredCampaign>, Problem> {
     let sql = format!(
         "UPDATE campaigns SET document = $3::jsonb, status = $4, version = version + 1, updated_at = now()
           WHERE id = $1 AND version = $2 RETURNING {COLUMNS}"
     );
     let (id, version, document, status) = (before.id.clone(), before.version, valid.document.to_json(), status(valid));
     let write = |pool| async move {
-        sqlx::query_as::<_, Row>(&sql).bind(id).bind(version).bind(document).bind(status).fetch_optional(&pool).await
+        sqlx::query_as::<_, StoredCampaign>(&sql)
+            .bind(id)
+            .bind(version)
+            .bind(document)
+            .bind(status)
+            .fetch_optional(&pool)
+            .await
     };
     app.database.run(write).await
 }

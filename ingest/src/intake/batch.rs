@@ -23,7 +23,6 @@ use super::refusal::Rejected;
 use super::single::LINE_OVERHEAD_BYTES;
 use super::{Admitted, admit, finish, idempotency_key, ok};
 use crate::app::App;
-use crate::body::discard;
 use crate::budget::Importance;
 use crate::keys::Caller;
 use crate::problem::{Kind, Problem};
@@ -40,14 +39,11 @@ struct Taken {
 
 /// One handler for both.
 pub async fn take(State(app): State<Arc<App>>, importance: Importance, request: axum::extract::Request) -> Response {
-    let (parts, mut body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let mut arrivals = Arrivals::begin(&app.metrics);
-    let result = match admit(&app, &parts.headers, &mut body, importance, app.settings.max_body_bytes).await {
+    let result = match admit(&app, &parts.headers, body, importance, app.settings.max_body_bytes).await {
         Ok(admitted) => accept(&app, &parts, admitted, &mut arrivals).await,
-        Err(problem) => {
-            discard(&parts.headers, body).await;
-            Err(problem)
-        }
+        Err(problem) => Err(problem),
     };
     finish(result, &mut arrivals)
 }

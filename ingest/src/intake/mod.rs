@@ -33,8 +33,22 @@ struct Admitted {
     caller: Option<Caller>,
 }
 
-/// The gates before the body, and the body itself.
+/// The gates before the body, and the body itself. Of a refused request a little more is read, so that its client sees the answer.
 async fn admit(
+    app: &App,
+    headers: &HeaderMap,
+    mut body: Body,
+    importance: Importance,
+    limit_bytes: usize,
+) -> Result<Admitted, Problem> {
+    let admitted = gates(app, headers, &mut body, importance, limit_bytes).await;
+    if admitted.is_err() {
+        body::discard(headers, body).await;
+    }
+    admitted
+}
+
+async fn gates(
     app: &App,
     headers: &HeaderMap,
     body: &mut Body,

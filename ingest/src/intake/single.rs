@@ -19,7 +19,6 @@ use super::arrivals::Arrivals;
 use super::packing::Packing;
 use super::{Admitted, admit, finish, idempotency_key, ok, refusal};
 use crate::app::App;
-use crate::body::discard;
 use crate::budget::Importance;
 use crate::inline::{self, Matched};
 use crate::problem::{Kind, Problem};
@@ -32,16 +31,13 @@ pub const LINE_OVERHEAD_BYTES: usize = 320;
 
 /// One handler for all six.
 pub async fn take(State(app): State<Arc<App>>, kind: EventType, request: axum::extract::Request) -> Response {
-    let (parts, mut body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let importance = if kind == EventType::Identify { Importance::Profile } else { Importance::Event };
     let limit = BODY_BYTES.min(app.settings.max_body_bytes);
     let mut arrivals = Arrivals::begin(&app.metrics);
-    let result = match admit(&app, &parts.headers, &mut body, importance, limit).await {
+    let result = match admit(&app, &parts.headers, body, importance, limit).await {
         Ok(admitted) => accept(&app, kind, &parts, admitted, &mut arrivals).await,
-        Err(problem) => {
-            discard(&parts.headers, body).await;
-            Err(problem)
-        }
+        Err(problem) => Err(problem),
     };
     finish(result, &mut arrivals)
 }

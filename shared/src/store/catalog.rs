@@ -6,12 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::postgres::{PgConnection, PgPool};
 use tokio::sync::watch;
 
-use crate::domain::campaign::{self, Catalog};
-use crate::domain::raw_object::RawObject;
+use super::campaigns::{COLUMNS, StoredCampaign};
+use crate::domain::campaign::Catalog;
 
 /// A compiled snapshot with the version it was read at.
 #[derive(Debug, Default)]
@@ -32,14 +31,10 @@ pub async fn read(pool: &PgPool) -> Result<Snapshot, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
     let version = version(&mut transaction).await?;
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, version, document::text AS document, created_at, coalesce(updated_at, created_at) AS updated_at
-           FROM campaigns ORDER BY position DESC",
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
+    let query = format!("SELECT {COLUMNS} FROM campaigns ORDER BY position DESC");
+    let rows: Vec<StoredCampaign> = sqlx::query_as(&query).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
-    let catalog = Catalog::new(rows.iter().map(Row::compile));
+    let catalog = Catalog::new(rows.iter().map(StoredCampaign::compile));
     for inert in catalog.inert() {
         tracing::warn!(campaign_id = inert.id, "{inert}");
     }
@@ -77,25 +72,4 @@ async fn newer_than(pool: &PgPool, seen: i64) -> Result<Option<Snapshot>, sqlx::
 #[must_use]
 pub fn channel() -> (watch::Sender<Arc<Snapshot>>, watch::Receiver<Arc<Snapshot>>) {
     watch::channel(Arc::new(Snapshot { version: -1, catalog: Catalog::default() }))
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    version: i64,
-    document: String,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-impl Row {
-    fn compile(&self) -> Result<campaign::Compiled, campaign::Inert> {
-        let document = RawObject::parse(&self.document).unwrap_or_default();
-        let compiled = campaign::compile(&self.id, self.version, &document)?;
-        let iso = |t: DateTime<Utc>| t.to_rfc3339_opts(SecondsFormat::Millis, true);
-        match campaign::client_object(&document, &self.id, &iso(self.created_at), &iso(self.updated_at)) {
-            Ok(object) => Ok(compiled.with_client_object(object)),
-            Err(_) => Ok(compiled),
-        }
-    }
 }

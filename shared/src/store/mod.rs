@@ -2,6 +2,7 @@
 //!
 //! What only one program does with the database lives in that program.
 
+pub mod campaigns;
 pub mod catalog;
 pub mod connection;
 pub mod durability;
