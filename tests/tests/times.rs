@@ -134,3 +134,49 @@ async fn a_resend_that_restamps_its_time_within_the_hour_is_the_same_event() {
     pipeline.drained().await;
     assert_eq!(pipeline.rows().await, 2);
 }
+
+/// A line as ingest writes it, of an event that carries a message id.
+fn line(id: uuid::Uuid, day: chrono::NaiveDate, late: bool) -> String {
+    let now = chrono::Utc::now();
+    json!({
+        "id": id, "day": day, "late": late, "type": "track", "user_id": "u", "event": "e", "message_id": "m",
+        "timestamp": now, "received_at": now, "source": "by hand"
+    })
+    .to_string()
+}
+
+/// The id of an event whose client time lies in the first hour of a day.
+fn id_on(day: chrono::NaiveDate) -> uuid::Uuid {
+    let time = day.and_time(chrono::NaiveTime::MIN);
+    let name = shared::domain::event_id::Name::MessageId("m");
+    let key = Some(shared::domain::user_key::UserKey::user("u"));
+    shared::domain::event_id::event_id(shared::domain::event::EventType::Track, key, name, Some(time))
+}
+
+async fn rows_after(lines: &[String]) -> i64 {
+    let pipeline = tests::pipeline::Pipeline::start().await;
+    let partition = shared::domain::user_key::UserKey::user("u").partition(16);
+    for line in lines {
+        pipeline.stream.publish_lines(&[(partition, line.as_bytes())]).await;
+    }
+    pipeline.drained().await;
+    pipeline.rows().await
+}
+
+#[tokio::test]
+async fn an_event_from_the_future_is_still_a_duplicate_when_its_day_has_come() {
+    let today = chrono::Utc::now().date_naive();
+    let tomorrow = today + chrono::Days::new(1);
+    // First more than a day ahead, so filed under the day of receipt; its resend is believed.
+    let id = id_on(tomorrow);
+    assert_eq!(rows_after(&[line(id, today, true), line(id, tomorrow, false)]).await, 1);
+}
+
+#[tokio::test]
+async fn an_event_stored_under_its_own_day_is_still_a_duplicate_when_that_day_is_no_longer_believed() {
+    let today = chrono::Utc::now().date_naive();
+    let old = today - chrono::Days::new(89);
+    // First in time, so filed under its own day; its resend comes at the end of the retention.
+    let id = id_on(old);
+    assert_eq!(rows_after(&[line(id, old, false), line(id, today, true)]).await, 1);
+}

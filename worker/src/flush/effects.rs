@@ -7,9 +7,8 @@ use std::collections::HashSet;
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
-use super::{Context, Incoming, profiles, rows, walk};
+use super::{Context, Incoming, profiles, resends, rows, walk};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -48,11 +47,13 @@ pub async fn apply(
         return Ok(Applied::default());
     }
     let context = plan.context;
-    let known_late = rows::insert_late_ids(transaction, group, plan).await?;
-    let candidates: Vec<&Incoming<'_>> = group.iter().filter(|i| !known_late.contains(&i.event.id)).collect();
-    let mut new = rows::insert_events(transaction, &candidates, plan).await?;
-    // Of several copies in one group the first is the one that was stored.
-    let fresh: Vec<&Incoming<'_>> = candidates.into_iter().filter(|i| new.remove(&i.event.id)).collect();
+    // Of several copies in one group the first is the one that counts.
+    let mut seen = HashSet::with_capacity(group.len());
+    let first: Vec<&Incoming<'_>> = group.iter().filter(|i| seen.insert(i.event.id)).collect();
+    let known = resends::known(transaction, &first, plan).await?;
+    let candidates: Vec<&Incoming<'_>> = first.into_iter().filter(|i| !known.contains(&i.event.id)).collect();
+    let new = rows::insert_events(transaction, &candidates, plan).await?;
+    let fresh: Vec<&Incoming<'_>> = candidates.into_iter().filter(|i| new.contains(&i.event.id)).collect();
 
     let needed = walk::keys_needing_traits(&fresh, context);
     let traits = profiles::read(transaction, &needed).await?;
@@ -65,10 +66,4 @@ pub async fn apply(
         fresh: fresh.iter().map(|i| (i.line.seq, i.line.partition, i.line.position)).collect(),
         matches: walked.matches.len() as u64,
     })
-}
-
-/// Ids that occur in a group, each once, in order.
-pub fn distinct<'a>(ids: impl Iterator<Item = Uuid> + 'a) -> Vec<Uuid> {
-    let mut seen = HashSet::new();
-    ids.filter(|id| seen.insert(*id)).collect()
 }

@@ -13,6 +13,7 @@ pub mod effects;
 pub mod fence;
 pub mod poison;
 pub mod profiles;
+pub mod resends;
 pub mod rows;
 pub mod sqlstate;
 pub mod walk;

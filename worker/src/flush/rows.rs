@@ -11,33 +11,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Incoming;
-use super::effects::{Plan, distinct};
+use super::effects::Plan;
 use super::walk::Match;
 
 const ROWS_PER_STATEMENT: usize = 1_000;
-
-/// Records the ids of late events. Gives back those that were recorded before: their events are duplicates.
-pub async fn insert_late_ids(
-    transaction: &mut PgConnection,
-    group: &[Incoming<'_>],
-    plan: &Plan<'_>,
-) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let late = || group.iter().filter(|i| i.event.late || plan.day_of(i) != i.event.day);
-    let ids = distinct(late().map(|i| i.event.id));
-    if ids.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let new: Vec<Uuid> = sqlx::query_scalar(
-        "INSERT INTO late_ids (id, received_day) SELECT id, $2 FROM unnest($1::uuid[]) id
-         ON CONFLICT DO NOTHING RETURNING id",
-    )
-    .bind(&ids)
-    .bind(plan.today)
-    .fetch_all(transaction)
-    .await?;
-    let new: HashSet<Uuid> = new.into_iter().collect();
-    Ok(ids.into_iter().filter(|id| !new.contains(id)).collect())
-}
 
 /// Inserts events. Gives back the ids that were new.
 pub async fn insert_events(
