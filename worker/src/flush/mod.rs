@@ -1,6 +1,6 @@
 //! One flush: everything that was read, with all its effects and the new positions, in one transaction.
 //!
-//! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] (late ids, events,
+//! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] ([`resends`], events,
 //! then, only for events that were new, traits, links and matches) → [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a
 //! process paused inside a COPY keeps its locks and no timeout ends it.
 //!
