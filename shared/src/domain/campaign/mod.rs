@@ -38,15 +38,21 @@
 //! - The rule `{field: "unknown", operator: "==", value: ""}` is left behind by an editor and never meant: dropped.
 //! - Triggers are exact and case-sensitive. A campaign listens to `trigger` and to each of `triggers`.
 
+pub mod assignment;
+pub mod caps;
 mod catalog;
 mod client_object;
 mod comparison;
 mod compiled;
 pub mod definition;
+pub mod delivery;
 mod fault;
 mod fields;
+pub mod goal;
 mod number;
+mod option;
 mod rule;
+pub mod schedule;
 #[cfg(test)]
 mod tests;
 
