@@ -6,4 +6,6 @@ pub mod campaigns;
 pub mod catalog;
 pub mod connection;
 pub mod durability;
+pub mod occurrences;
 pub mod schema;
+pub mod shown;
