@@ -5,6 +5,7 @@
 
 pub mod campaign;
 pub mod day;
+pub mod document;
 pub mod event;
 pub mod event_id;
 pub mod intake;
@@ -13,6 +14,8 @@ pub mod limits;
 pub mod message;
 pub mod outcome;
 pub mod raw_object;
+pub mod rules;
+pub mod segment;
 pub mod timestamp;
 pub mod traits;
 pub mod user_key;
