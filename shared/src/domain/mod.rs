@@ -8,6 +8,7 @@ pub mod day;
 pub mod document;
 pub mod event;
 pub mod event_id;
+pub mod feature;
 pub mod intake;
 pub mod json_text;
 pub mod limits;
