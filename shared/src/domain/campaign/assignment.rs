@@ -8,9 +8,9 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::fault::Fault;
 use super::option::{EVERYBODY, Section};
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::Fault;
 use crate::domain::user_key::UserKey;
 
 /// Most variants of one campaign.

@@ -6,10 +6,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::fault::Fault;
 use super::option::Section;
 use super::schedule::Schedule;
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::Fault;
 
 /// The longest calendar day there is (a clock change, or a change of zone rules), and some: history this old decides no daily cap.
 pub const LONGEST_DAY: TimeDelta = TimeDelta::hours(26);

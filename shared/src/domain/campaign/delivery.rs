@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::assignment::{Assignment, Who};
 use super::caps::{Caps, History};
-use super::fault::Fault;
 use super::goal::Goal;
 use super::option::Section;
 use super::schedule::Schedule;
 use crate::domain::limits;
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::Fault;
 use crate::domain::user_key::KeyKind;
 
 /// The trait with which a user says that campaigns are not wanted.

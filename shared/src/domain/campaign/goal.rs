@@ -8,9 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::definition::MAX_TRIGGER_CHARS;
-use super::fault::Fault;
 use super::option::Section;
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::Fault;
 
 /// A week, where a goal does not say.
 const DEFAULT_WINDOW_SECONDS: u32 = 7 * 86_400;

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
-use super::fault::Fault;
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::Fault;
 
 /// Hundredths of a percent: 10,000 is everybody.
 pub const EVERYBODY: u16 = 10_000;

@@ -13,9 +13,9 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
-use super::fault::Fault;
 use super::option::Section;
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::Fault;
 use crate::domain::timestamp::{self, ClientTime};
 
 /// Most windows of one campaign.
