@@ -18,8 +18,8 @@ pub const MAX_TRIGGER_CHARS: usize = 200;
 /// Most triggers of one campaign.
 pub const MAX_TRIGGERS: usize = 200;
 
-/// What the server says about a campaign; a document that carries them gets them taken out.
-pub const RESERVED: [&str; 4] = ["id", "createdAt", "updatedAt", "created_at"];
+/// What the server says about a document; one that carries them gets them taken out.
+pub const RESERVED: [&str; 7] = ["id", "createdAt", "updatedAt", "created_at", "_version", "_notes", "_faults"];
 
 /// Where a campaign stands in its life. Without a status it never was active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
