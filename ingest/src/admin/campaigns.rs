@@ -7,7 +7,8 @@
 //! | `POST …/{id}/archive` | the campaign, archived; honours `If-Match` |
 //!
 //! The list takes, beside the paging parameters (no `limit`: all), `status` (several with commas) and `q`: words that all must
-//! begin a word of the name, a trigger or a short string of the config. `total` counts what the filters leave.
+//! begin a word of the name, a trigger or a short string of the config, in any case (of letters beyond ASCII as far as the
+//! database's locale folds them). `total` counts what the filters leave.
 //! Archiving and duplicating do not ask whether the campaign would be accepted today: what is wrong stays visible as `_faults`.
 
 use std::sync::Arc;
@@ -103,8 +104,10 @@ fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
     let valid = validate(document)?;
     let mut notes = Vec::new();
     if valid.dropped_artefact_rules > 0 {
-        let rules = if valid.dropped_artefact_rules == 1 { "rule" } else { "rules" };
-        notes.push(format!("{} leftover {rules} of an editor were dropped", valid.dropped_artefact_rules));
+        notes.push(match valid.dropped_artefact_rules {
+            1 => "1 leftover rule of an editor was dropped".to_owned(),
+            dropped => format!("{dropped} leftover rules of an editor were dropped"),
+        });
     }
     Ok(Checked { document: valid.document, notes })
 }
