@@ -1,14 +1,15 @@
 -- What campaigns need beyond their rules: segments, feature flags, search, history, caps and conversions.
 
 -- The words an editor finds a campaign by: its name, its triggers, and the short strings of its config. Configs hold images as
--- base64, so a string of a kilobyte or more is not looked at, and all of them together count up to 64 KiB.
+-- base64, so a string of a kilobyte or more is not looked at, and all of them together count up to 64 KiB. Words end at every
+-- ASCII sign that is no letter or digit, as in a search; the parser by itself would make one word of an address or a path.
 CREATE FUNCTION campaign_words(document jsonb) RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
-    SELECT to_tsvector('simple'::regconfig, left(concat_ws(' ',
+    SELECT to_tsvector('simple'::regconfig, translate(left(concat_ws(' ',
         document->>'name', document->>'trigger',
         (SELECT string_agg(found #>> '{}', ' ')
            FROM jsonb_path_query(jsonb_build_array(document->'triggers', document->'config'), 'strict $.**') AS found
           WHERE jsonb_typeof(found) = 'string' AND octet_length(found #>> '{}') < 1024)
-    ), 65536))
+    ), 65536), E'!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~', repeat(' ', 32)))
 $$;
 ALTER TABLE campaigns ADD COLUMN words tsvector GENERATED ALWAYS AS (campaign_words(document)) STORED;
 CREATE INDEX campaigns_words ON campaigns USING gin (words);                -- ?q= of the campaign list
@@ -47,9 +48,15 @@ CREATE TABLE changes (
     changed_by  text NOT NULL,                              -- name of the admin key
     changed_at  timestamptz NOT NULL DEFAULT now(),
     before      jsonb,                                      -- absent for a create
-    after       jsonb                                       -- absent for a delete
+    after       jsonb,                                      -- absent for a delete
+    position    bigint NOT NULL,                            -- of the row, which a restore after a delete gets back
+    created_at  timestamptz NOT NULL,                       -- same
+    UNIQUE (collection, entity_id, version)                 -- versions only grow; history of one, newest first
 );
-CREATE INDEX changes_entity ON changes (collection, entity_id, id);         -- history of one, newest first
+
+-- Admins look for people: the users a visitor turned out to be, and ids that begin with ?q=.
+CREATE INDEX identity_links_anonymous ON identity_links (anonymous_id);
+CREATE INDEX users_prefix ON users (id text_pattern_ops);
 
 -- A match is shown, or counted without being shown (hold-out), or a preview for a test user, which counts for nothing.
 ALTER TABLE matches

@@ -11,6 +11,7 @@ use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::publish::Publisher;
+use crate::rate_limit::RateLimit;
 use crate::readiness::Readiness;
 use crate::settings::Settings;
 
@@ -31,6 +32,8 @@ pub struct App {
     pub campaigns: watch::Receiver<Arc<Snapshot>>,
     /// Accepted traits the database does not show yet.
     pub overlay: Overlay,
+    /// How many changes one address may make.
+    pub admin_writes: RateLimit,
     /// PostgreSQL.
     pub database: Database,
     /// Counters and gauges.

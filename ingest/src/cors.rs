@@ -10,9 +10,11 @@ use http::{Method, StatusCode};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, content-encoding, x-api-key, idempotency-key, x-retry-count",
+    "authorization, content-type, content-encoding, x-api-key, idempotency-key, x-retry-count, if-match, if-none-match",
 );
-const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, x-request-id");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "retry-after, x-request-id, etag, ratelimit-policy, ratelimit-limit, ratelimit-remaining, ratelimit-reset",
+);
 /// A day; browsers cut it to what they allow.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("86400");
 const ANY: HeaderValue = HeaderValue::from_static("*");

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgPool;
+use sqlx::Transaction;
+use sqlx::postgres::{PgPool, Postgres};
 use tokio::sync::Semaphore;
 
 use crate::problem::{Kind, Problem};
@@ -91,6 +92,13 @@ impl Database {
     fn millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Several reads as of one moment: commit it when they are done.
+pub async fn moment(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut moment = pool.begin().await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *moment).await?;
+    Ok(moment)
 }
 
 fn problem(error: &sqlx::Error) -> Problem {

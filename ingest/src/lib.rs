@@ -4,7 +4,8 @@
 //! ([`budget`], [`auth`], [`body`], [`decode`], the parser of `shared`) → [`publish`] (group commit, one fsync for all who wait) →
 //! answer. Meanwhile [`inline`] matches campaigns for the reply, with traits from [`mod@traits`] and [`overlay`].
 //!
-//! Beside it: [`admin`] and [`for_user`] read and write campaigns and show events; [`readiness`] decides whether events may be
+//! Beside it: [`admin`] (with its [`rate_limit`]) edits campaigns, segments, flags and keys and shows what is stored; [`for_user`]
+//! gives a user's campaigns; [`readiness`] decides whether events may be
 //! taken at all; [`keys`] knows who may send them. Every failure is a [`problem`], every number a method of [`metrics`].
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
@@ -29,6 +30,7 @@ pub mod overlay;
 pub mod problem;
 pub mod publish;
 pub mod query;
+pub mod rate_limit;
 pub mod readiness;
 pub mod router;
 pub mod run;

@@ -25,11 +25,17 @@ pub enum Kind {
     NoValidEvent,
     InvalidEvent,
     InvalidCampaign,
+    InvalidSegment,
+    InvalidFeature,
+    InvalidKey,
     InvalidParameter,
     Unauthorized,
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    Conflict,
+    VersionConflict,
+    RateLimited,
     BodyTimeout,
     BodyTooLarge,
     BatchTooLarge,
@@ -54,18 +60,24 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidJson,
         Self::UndecodableBody,
         Self::EmptyBatch,
         Self::NoValidEvent,
         Self::InvalidEvent,
         Self::InvalidCampaign,
+        Self::InvalidSegment,
+        Self::InvalidFeature,
+        Self::InvalidKey,
         Self::InvalidParameter,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::VersionConflict,
+        Self::RateLimited,
         Self::BodyTimeout,
         Self::BodyTooLarge,
         Self::BatchTooLarge,
@@ -93,12 +105,24 @@ impl Kind {
             Self::NoValidEvent => invalid("no_valid_event"),
             Self::InvalidEvent => invalid("invalid_event"),
             Self::InvalidCampaign => invalid("invalid_campaign"),
+            Self::InvalidSegment => invalid("invalid_segment"),
+            Self::InvalidFeature => invalid("invalid_feature"),
+            Self::InvalidKey => invalid("invalid_key"),
             Self::InvalidParameter => bad("invalid_parameter"),
             Self::Unauthorized => fact(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", None),
             Self::Forbidden => fact(StatusCode::FORBIDDEN, "forbidden", "Forbidden", None),
             Self::NotFound => fact(StatusCode::NOT_FOUND, "not_found", "Not Found", None),
             Self::MethodNotAllowed => {
                 fact(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed", None)
+            }
+            Self::Conflict => fact(StatusCode::CONFLICT, "conflict", "Conflict", None),
+            Self::VersionConflict => {
+                fact(StatusCode::PRECONDITION_FAILED, "version_conflict", "Precondition Failed", None)
+            }
+            // The old server's text; how long to wait depends on the window, so Retry-After comes from there.
+            Self::RateLimited => {
+                let error = "Too many admin requests, please try again later.";
+                fact(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error, None)
             }
             Self::BodyTimeout => fact(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Request Timeout", None),
             Self::BodyTooLarge => large("body_too_large"),

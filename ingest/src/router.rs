@@ -5,6 +5,8 @@
 //! | one event | [`single::BODY_BYTES`] | client |
 //! | `/v1/batch`, `/v1/import` | `MAX_BODY_BYTES`, after decompression | client |
 //! | `/v1/admin/campaigns` | [`campaigns::BODY_BYTES`]: configurations hold images | admin |
+//! | other writes below `/v1/admin` | [`crate::admin::sent::SMALL_BODY_BYTES`] | admin |
+//! | everything else below `/v1/admin` | none | admin |
 //! | everything else | none | see the handler |
 
 use std::sync::Arc;
@@ -12,17 +14,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use shared::domain::event::EventType;
 
-use crate::admin::{campaigns, events};
+use crate::admin::{
+    campaigns, dead_letters, documents, events, features, gate, history, keys, profile, segments, users,
+};
 use crate::app::App;
 use crate::budget::Importance;
 use crate::intake::{batch, single};
 use crate::{for_user, health, observe, problem};
 
 /// What a 404 offers.
-pub static PUBLIC_ROUTES: [&str; 17] = [
+pub static PUBLIC_ROUTES: [&str; 42] = [
     "POST /v1/track",
     "POST /v1/identify",
     "POST /v1/page",
@@ -38,12 +42,37 @@ pub static PUBLIC_ROUTES: [&str; 17] = [
     "GET /v1/admin/campaigns/{id}",
     "PUT /v1/admin/campaigns/{id}",
     "DELETE /v1/admin/campaigns/{id}",
+    "POST /v1/admin/campaigns/{id}/duplicate",
+    "POST /v1/admin/campaigns/{id}/archive",
+    "POST /v1/admin/campaigns/{id}/restore",
+    "GET /v1/admin/campaigns/{id}/history",
+    "GET /v1/admin/segments",
+    "POST /v1/admin/segments",
+    "GET /v1/admin/segments/{id}",
+    "PUT /v1/admin/segments/{id}",
+    "DELETE /v1/admin/segments/{id}",
+    "POST /v1/admin/segments/{id}/restore",
+    "GET /v1/admin/segments/{id}/history",
+    "GET /v1/admin/features",
+    "POST /v1/admin/features",
+    "GET /v1/admin/features/{key}",
+    "PUT /v1/admin/features/{key}",
+    "DELETE /v1/admin/features/{key}",
+    "POST /v1/admin/features/{key}/restore",
+    "GET /v1/admin/features/{key}/history",
     "GET /v1/admin/events",
+    "GET /v1/admin/users",
+    "GET /v1/admin/users/{id}",
+    "GET /v1/admin/dead-letters",
+    "GET /v1/admin/dead-letters/{id}",
+    "GET /v1/admin/keys",
+    "POST /v1/admin/keys",
+    "DELETE /v1/admin/keys/{id}",
     "GET /metrics",
 ];
 
 /// Every path, with its short form where SDKs use one. Also the label values of the request counter.
-pub static PATHS: [&str; 23] = [
+pub static PATHS: [&str; 41] = [
     "/v1/track",
     "/v1/t",
     "/v1/identify",
@@ -63,7 +92,25 @@ pub static PATHS: [&str; 23] = [
     "/v1/health",
     "/v1/admin/campaigns",
     "/v1/admin/campaigns/{id}",
+    "/v1/admin/campaigns/{id}/duplicate",
+    "/v1/admin/campaigns/{id}/archive",
+    "/v1/admin/campaigns/{id}/restore",
+    "/v1/admin/campaigns/{id}/history",
+    "/v1/admin/segments",
+    "/v1/admin/segments/{id}",
+    "/v1/admin/segments/{id}/restore",
+    "/v1/admin/segments/{id}/history",
+    "/v1/admin/features",
+    "/v1/admin/features/{key}",
+    "/v1/admin/features/{key}/restore",
+    "/v1/admin/features/{key}/history",
     "/v1/admin/events",
+    "/v1/admin/users",
+    "/v1/admin/users/{id}",
+    "/v1/admin/dead-letters",
+    "/v1/admin/dead-letters/{id}",
+    "/v1/admin/keys",
+    "/v1/admin/keys/{id}",
     "/livez",
     "/readyz",
     "/metrics",
@@ -95,13 +142,36 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/campaigns", get(for_user::list)),
         ("/v1/health", get(health::old)),
         ("/v1/admin/campaigns", get(campaigns::list).post(campaigns::create)),
-        ("/v1/admin/campaigns/{id}", get(campaigns::show).put(campaigns::change).delete(campaigns::delete)),
+        ("/v1/admin/campaigns/{id}", documents::one(&campaigns::RESOURCE)),
+        ("/v1/admin/campaigns/{id}/duplicate", post(campaigns::duplicate)),
+        ("/v1/admin/campaigns/{id}/archive", post(campaigns::archive)),
+        ("/v1/admin/campaigns/{id}/restore", history::restore(&campaigns::RESOURCE)),
+        ("/v1/admin/campaigns/{id}/history", history::history(&campaigns::RESOURCE)),
+        ("/v1/admin/segments", get(segments::list).post(segments::create)),
+        ("/v1/admin/segments/{id}", documents::one(&segments::RESOURCE)),
+        ("/v1/admin/segments/{id}/restore", history::restore(&segments::RESOURCE)),
+        ("/v1/admin/segments/{id}/history", history::history(&segments::RESOURCE)),
+        ("/v1/admin/features", get(features::list).post(features::put)),
+        ("/v1/admin/features/{key}", documents::one(&features::RESOURCE)),
+        ("/v1/admin/features/{key}/restore", history::restore(&features::RESOURCE)),
+        ("/v1/admin/features/{key}/history", history::history(&features::RESOURCE)),
         ("/v1/admin/events", get(events::list)),
+        ("/v1/admin/users", get(users::list)),
+        ("/v1/admin/users/{id}", get(profile::show)),
+        ("/v1/admin/dead-letters", get(dead_letters::list)),
+        ("/v1/admin/dead-letters/{id}", get(dead_letters::show)),
+        ("/v1/admin/keys", get(keys::list).post(keys::create)),
+        ("/v1/admin/keys/{id}", delete(keys::revoke)),
         ("/livez", get(health::live)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(health::metrics)),
     ];
-    let router = routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let mut router = Router::new();
+    for (path, methods) in routes {
+        let guarded = path.starts_with("/v1/admin/");
+        let gate = from_fn_with_state(Arc::clone(&app), gate::admit);
+        router = router.route(path, if guarded { methods.route_layer(gate) } else { methods });
+    }
     router
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)

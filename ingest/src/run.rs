@@ -22,6 +22,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::publish::Publisher;
+use crate::rate_limit::RateLimit;
 use crate::readiness::{Readiness, check};
 use crate::server::Server;
 use crate::settings::Settings;
@@ -102,6 +103,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         readiness: Arc::clone(&readiness),
         campaigns,
         overlay: Overlay::default(),
+        admin_writes: RateLimit::new(settings.admin_write_limit, settings.admin_write_window),
         database: Database::new(pool, settings.match_deadline),
         metrics: Arc::clone(&metrics),
         metrics_page,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -14,8 +15,10 @@ use hyper_util::service::TowerToHyperService;
 use shared::runtime::shutdown::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 use crate::metrics::Metrics;
+use crate::rate_limit::Peer;
 use crate::readiness::Readiness;
 
 /// For the headers of a request, and between requests.
@@ -62,7 +65,7 @@ impl Server {
                 () = &mut ending => break,
                 () = stop.aborting() => return,
                 (accepted, permit) = accepted => match accepted {
-                    Ok((stream, _)) => self.serve(stream, router.clone(), &open, permit),
+                    Ok((stream, peer)) => self.serve(stream, Peer(peer), router.clone(), &open, permit),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -77,7 +80,18 @@ impl Server {
         }
     }
 
-    fn serve<P: Send + 'static>(&self, stream: TcpStream, router: Router, open: &GracefulShutdown, permit: P) {
+    fn serve<P: Send + 'static>(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        router: Router,
+        open: &GracefulShutdown,
+        permit: P,
+    ) {
+        let routes = router.map_request(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
         // Without it small answers would wait for the client's delayed acknowledgement; a failure only costs time.
         let _ = stream.set_nodelay(true);
         let connection = http1::Builder::new()
@@ -85,7 +99,7 @@ impl Server {
             .header_read_timeout(HEADER_DEADLINE)
             .max_header_size(HEADER_BYTES)
             .half_close(false)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
         let connection = open.watch(connection);
         let metrics = Arc::clone(&self.metrics);
         metrics.connection_opened();

@@ -47,6 +47,13 @@ static MATCH_DEADLINE: Setting = Setting::new(
 );
 static DATABASE_CONNECTIONS: Setting =
     Setting::new("INGEST_DATABASE_CONNECTIONS", "8", "most connections of one ingest process to PostgreSQL");
+static ADMIN_WRITE_LIMIT: Setting = Setting::new(
+    "ADMIN_WRITE_LIMIT",
+    "50",
+    "most changes through the admin API from one address within the window, then 429; 0 is no limit",
+);
+static ADMIN_WRITE_WINDOW: Setting =
+    Setting::new("ADMIN_WRITE_WINDOW_SECONDS", "900", "length of that window; it begins with the first change");
 static DRAIN: Setting = Setting::new(
     "DRAIN_SECONDS",
     "1",
@@ -54,7 +61,7 @@ static DRAIN: Setting = Setting::new(
 );
 
 /// Every setting of ingest, for the table and `.env.example`.
-pub static ALL: [&Setting; 13] = [
+pub static ALL: [&Setting; 15] = [
     &LISTEN,
     &CLIENT_API_KEYS,
     &ADMIN_API_KEYS,
@@ -67,6 +74,8 @@ pub static ALL: [&Setting; 13] = [
     &PUBLISH_DEADLINE,
     &MATCH_DEADLINE,
     &DATABASE_CONNECTIONS,
+    &ADMIN_WRITE_LIMIT,
+    &ADMIN_WRITE_WINDOW,
     &DRAIN,
 ];
 
@@ -100,6 +109,10 @@ pub struct Settings {
     pub match_deadline: Duration,
     /// Pool size.
     pub database_connections: u32,
+    /// Changes of one address through the admin API per window; 0: any number.
+    pub admin_write_limit: u32,
+    /// That window.
+    pub admin_write_window: Duration,
     /// Unready but accepting, when stopping.
     pub drain: Duration,
 }
@@ -151,6 +164,8 @@ impl Settings {
             publish_deadline: reader.duration(&PUBLISH_DEADLINE),
             match_deadline: reader.duration(&MATCH_DEADLINE),
             database_connections: u32::try_from(reader.number(&DATABASE_CONNECTIONS, 1..=1_000)).unwrap_or(1),
+            admin_write_limit: u32::try_from(reader.number(&ADMIN_WRITE_LIMIT, 0..=1_000_000)).unwrap_or(0),
+            admin_write_window: Duration::from_secs(reader.number(&ADMIN_WRITE_WINDOW, 1..=86_400)),
             drain: reader.duration(&DRAIN),
         }
     }

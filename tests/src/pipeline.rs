@@ -240,6 +240,7 @@ fn environment(services: &Services, database_url: &str, prefix: &str) -> Vec<(St
         ("CATALOG_POLL_MILLISECONDS", "50"),
         ("LEASE_SECONDS", &LEASE_SECONDS.to_string()),
         ("DRAIN_SECONDS", "0"),
+        ("ADMIN_WRITE_LIMIT", "0"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()

@@ -1,202 +1,162 @@
-//! `/v1/admin/campaigns`: create, list, show, change and delete campaigns, in the old server's shapes.
+//! `/v1/admin/campaigns`: what campaigns have beyond [`super::documents`].
 //!
-//! A change is a shallow merge of the sent fields into the stored document; the result must be a valid whole. Every process sees
-//! a change within its next poll of the catalog.
+//! | route | answer |
+//! |---|---|
+//! | `GET /v1/admin/campaigns` | `{campaigns, total, next_cursor}`, newest created first, archived ones too |
+//! | `POST …/{id}/duplicate` | 201, a draft with the same content and ` (copy)` behind its name |
+//! | `POST …/{id}/archive` | the campaign, archived; honours `If-Match` |
+//!
+//! The list takes, beside the paging parameters (no `limit`: all), `status` (several with commas) and `q`: words that all must
+//! begin a word of the name, a trigger or a short string of the config, in any case (of letters beyond ASCII as far as the
+//! database's locale folds them). `total` counts what the filters leave.
+//! Archiving and duplicating do not ask whether the campaign would be accepted today: what is wrong stays visible as `_faults`.
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::Extension;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
-use serde::Serialize;
-use serde_json::json;
-use serde_json::value::RawValue;
-use shared::domain::campaign::{Valid, validate};
-use shared::domain::intake::envelope;
-use shared::domain::json_text;
+use axum::response::Response;
+use http::HeaderMap;
+use serde::Deserialize;
+use shared::domain::campaign::{Fault, Status, validate};
+use shared::domain::document::MAX_NAME_CHARS;
 use shared::domain::raw_object::RawObject;
-use shared::store::campaigns::{COLUMNS, StoredCampaign};
-use uuid::Uuid;
+use shared::store::documents::{CAMPAIGNS, Stored, Wanted};
 
+use super::documents::{self, answered};
+use super::edit::Edit;
+use super::if_match::IfMatch;
+use super::resource::{Checked, Resource, dropped_rules, internal};
 use crate::app::App;
-use crate::body;
-use crate::budget::Importance;
-use crate::intake::ok;
+use crate::keys::Caller;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 /// Configurations hold images as base64; the old server took so much.
 pub const BODY_BYTES: usize = 50 << 20;
+/// Longest `q`, in bytes.
+const SEARCH_BYTES: usize = 500;
 
-/// `POST`: 201 with the campaign. An `id` in the body is ignored.
-pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
-    let create = async {
-        let sent = sent_document(&app, request).await?;
-        let valid = checked(&sent)?;
-        let (id, status, document) = (Uuid::new_v4().to_string(), status(&valid), valid.document.to_json());
-        let sql =
-            format!("INSERT INTO campaigns (id, status, document) VALUES ($1, $2, $3::jsonb) RETURNING {COLUMNS}");
-        let insert = |pool| async move {
-            sqlx::query_as::<_, StoredCampaign>(&sql).bind(id).bind(status).bind(document).fetch_one(&pool).await
-        };
-        let row = app.database.run(insert).await?;
-        let mut response = ok(&row.client_object().map_err(internal)?)?;
-        *response.status_mut() = StatusCode::CREATED;
-        Ok(response)
-    };
-    answered(create.await)
+/// Campaigns, as the admin API serves them.
+pub static RESOURCE: Resource = Resource {
+    collection: &CAMPAIGNS,
+    missing: "Campaign not found",
+    plural: "campaigns",
+    invalid: Kind::InvalidCampaign,
+    body_bytes: BODY_BYTES,
+    fixed: &[],
+    shows_deleted: true,
+    check,
+    faults,
+    shape: |row| RawObject::parse(shared::store::campaigns::client_object(row)?.get()),
+};
+
+/// `POST`.
+pub async fn create(State(app): State<Arc<App>>, caller: Extension<Caller>, request: Request) -> Response {
+    answered(documents::create(&RESOURCE, &app, &caller, request).await)
 }
 
-/// `GET`: `{campaigns, total}`, newest created first; all of them unless `limit` says otherwise.
-pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    #[derive(Serialize)]
-    struct Listed {
-        campaigns: Vec<Box<RawValue>>,
-        total: i64,
-    }
+/// `GET`.
+pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let list = async {
-        app.door.admin(&headers)?;
         let query = Query::parse(query.as_deref());
-        let limit = query.number("limit").filter(|limit| *limit > 0);
-        let offset = query.number("offset").unwrap_or(0);
-        let sql = format!("SELECT {COLUMNS} FROM campaigns ORDER BY position DESC LIMIT $1 OFFSET $2");
-        let read = |pool| async move {
-            let rows: Vec<StoredCampaign> = sqlx::query_as(&sql).bind(limit).bind(offset).fetch_all(&pool).await?;
-            let total: i64 = sqlx::query_scalar("SELECT count(*) FROM campaigns").fetch_one(&pool).await?;
-            Ok((rows, total))
-        };
-        let (rows, total) = app.database.run(read).await?;
-        let campaigns = rows.iter().map(StoredCampaign::client_object).collect::<Result<_, _>>().map_err(internal)?;
-        ok(&Listed { campaigns, total })
+        let wanted = Wanted { statuses: statuses(&query)?, words: words(&query)?, ..Wanted::default() };
+        documents::list(&RESOURCE, &app, &query, wanted).await
     };
     answered(list.await)
 }
 
-/// `GET /:id`.
-pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let show = async {
-        app.door.admin(&headers)?;
-        ok(&read(&app, id).await?.client_object().map_err(internal)?)
+/// `POST /:id/duplicate`.
+pub async fn duplicate(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Extension<Caller>) -> Response {
+    let duplicate = async {
+        let id = RESOURCE.storable(id)?;
+        let edit = Edit { app: &app, resource: &RESOURCE, caller: &caller, id: &id, condition: IfMatch::Any };
+        let mut document = edit.read().await?.document();
+        document.set("name", &copy_name(&document)).map_err(internal)?;
+        document.set("status", Status::Draft.as_str()).map_err(internal)?;
+        documents::add(&RESOURCE, &app, &caller, Checked { document, notes: Vec::new() }).await
     };
-    answered(show.await)
+    answered(duplicate.await)
 }
 
-/// `PUT /:id`: merges the sent fields into the campaign. Of two changes at once each sees the other's result.
-pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
-    let change = async {
-        let sent = sent_document(&app, request).await?;
-        loop {
-            let before = read(&app, id.clone()).await?;
-            let mut document = RawObject::parse(&before.document).map_err(internal)?;
-            document.merge(sent.clone());
-            let valid = checked(&document)?;
-            if let Some(row) = write(&app, &before, &valid).await? {
-                return ok(&row.client_object().map_err(internal)?);
-            }
-        }
-    };
-    answered(change.await)
-}
-
-/// `DELETE /:id`: `{ok, deleted}`.
-pub async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    #[derive(Serialize)]
-    struct Deleted {
-        ok: bool,
-        deleted: Box<RawValue>,
-    }
-    let delete = async {
-        app.door.admin(&headers)?;
-        let sql = format!("DELETE FROM campaigns WHERE id = $1 RETURNING {COLUMNS}");
-        let id = storable(id)?;
-        let delete =
-            |pool| async move { sqlx::query_as::<_, StoredCampaign>(&sql).bind(id).fetch_optional(&pool).await };
-        let row = app.database.run(delete).await?.ok_or_else(not_found)?;
-        ok(&Deleted { ok: true, deleted: row.client_object().map_err(internal)? })
-    };
-    answered(delete.await)
-}
-
-async fn read(app: &App, id: String) -> Result<StoredCampaign, Problem> {
-    let sql = format!("SELECT {COLUMNS} FROM campaigns WHERE id = $1");
-    let id = storable(id)?;
-    let read = |pool| async move { sqlx::query_as::<_, StoredCampaign>(&sql).bind(id).fetch_optional(&pool).await };
-    app.database.run(read).await?.ok_or_else(not_found)
-}
-
-/// Replaces the document if nobody else did since `before` was read.
-async fn write(app: &App, before: &StoredCampaign, valid: &Valid) -> Result<Option<StoredCampaign>, Problem> {
-    let sql = format!(
-        "UPDATE campaigns SET document = $3::jsonb, status = $4, version = version + 1, updated_at = now()
-          WHERE id = $1 AND version = $2 RETURNING {COLUMNS}"
-    );
-    let (id, version, document, status) = (before.id.clone(), before.version, valid.document.to_json(), status(valid));
-    let write = |pool| async move {
-        sqlx::query_as::<_, StoredCampaign>(&sql)
-            .bind(id)
-            .bind(version)
-            .bind(document)
-            .bind(status)
-            .fetch_optional(&pool)
-            .await
-    };
-    app.database.run(write).await
-}
-
-/// The body of an admin's request, as an object whose text may be stored.
-async fn sent_document(app: &App, request: Request) -> Result<RawObject, Problem> {
-    let (parts, mut sent) = request.into_parts();
-    let read = async |sent: &mut Body| {
-        app.door.admin(&parts.headers)?;
-        let announced = body::announced_bytes(&parts.headers, BODY_BYTES)?;
-        let mut share = app.budget.take(Importance::Profile, announced)?;
-        let bytes = body::read(&parts.headers, sent, BODY_BYTES, &mut share).await?;
-        document(&bytes)
-    };
-    let result = read(&mut sent).await;
-    if result.is_err() {
-        body::discard(&parts.headers, sent).await;
-    }
-    result
-}
-
-fn document(bytes: &[u8]) -> Result<RawObject, Problem> {
-    let unreadable = |e: envelope::Unreadable| Problem::new(Kind::InvalidJson, e.0);
-    let raw = envelope::single(envelope::text(bytes).map_err(unreadable)?).map_err(unreadable)?;
-    let checked = json_text::check(raw.get())
-        .map_err(|(_, why)| Problem::new(Kind::InvalidCampaign, format!("the campaign {why}")))?;
-    RawObject::parse(&checked.text)
-        .map_err(|e| Problem::new(Kind::InvalidJson, format!("the body is not valid JSON: {e}")))
-}
-
-fn checked(document: &RawObject) -> Result<Valid, Problem> {
-    validate(document).map_err(|faults| {
-        let message = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let details = faults.iter().map(|fault| {
-            json!({"type": "field", "path": fault.field, "msg": fault.message, "code": fault.code, "location": "body"})
+/// `POST /:id/archive`.
+pub async fn archive(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    caller: Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    let archive = async {
+        let id = RESOURCE.storable(id)?;
+        let condition = IfMatch::of(&headers);
+        let edit = Edit { app: &app, resource: &RESOURCE, caller: &caller, id: &id, condition };
+        let archived = edit.change(|before| {
+            let mut document = before.document();
+            document.set("status", Status::Archived.as_str()).map_err(internal)?;
+            Ok(Checked { document, notes: Vec::new() })
         });
-        Problem::new(Kind::InvalidCampaign, message).with("details", details.collect())
-    })
+        RESOURCE.reply(&archived.await?.row, &[])
+    };
+    answered(archive.await)
 }
 
-fn status(valid: &Valid) -> Option<&'static str> {
-    valid.status.map(shared::domain::campaign::Status::as_str)
+fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
+    let valid = validate(document)?;
+    Ok(Checked { document: valid.document, notes: dropped_rules(valid.dropped_artefact_rules) })
 }
 
-/// A text that PostgreSQL can be asked for; no campaign has another id.
-fn storable(id: String) -> Result<String, Problem> {
-    if id.contains('\0') { Err(not_found()) } else { Ok(id) }
+fn faults(row: &Stored) -> Vec<Fault> {
+    shared::store::campaigns::compile(row).err().map(|inert| inert.faults).unwrap_or_default()
 }
 
-fn not_found() -> Problem {
-    Problem::new(Kind::NotFound, "there is no campaign with this id").with_error("Campaign not found")
+/// The name with ` (copy)`, within the longest that is allowed.
+fn copy_name(document: &RawObject) -> String {
+    const SUFFIX: &str = " (copy)";
+    let name = document.get("name").and_then(|raw| String::deserialize(raw).ok()).unwrap_or_default();
+    name.chars().take(MAX_NAME_CHARS - SUFFIX.len()).chain(SUFFIX.chars()).collect()
 }
 
-fn internal(error: serde_json::Error) -> Problem {
-    Problem::new(Kind::Internal, "this failed on our side").caused_by(error)
+fn statuses(query: &Query<'_>) -> Result<Vec<String>, Problem> {
+    let mut statuses = Vec::new();
+    for status in query.text("status").unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty()) {
+        if Status::parse(status).is_none() {
+            let known = Status::ALL.map(Status::as_str).join(", ");
+            let message = format!("status must be of {known}, several with commas");
+            return Err(Problem::new(Kind::InvalidParameter, message));
+        }
+        statuses.push(status.to_owned());
+    }
+    Ok(statuses)
 }
 
-fn answered(result: Result<Response, Problem>) -> Response {
-    result.unwrap_or_else(IntoResponse::into_response)
+/// The `tsquery` of `q`: each word as a prefix, all of them. Words end where they end in the index.
+fn words(query: &Query<'_>) -> Result<Option<String>, Problem> {
+    let Some(text) = query.text("q") else { return Ok(None) };
+    if text.len() > SEARCH_BYTES {
+        return Err(Problem::new(Kind::InvalidParameter, format!("q must be at most {SEARCH_BYTES} bytes")));
+    }
+    let ends = |c: char| c.is_whitespace() || c.is_control() || c.is_ascii_punctuation();
+    let words: Vec<String> = text.split(ends).filter(|word| !word.is_empty()).map(|w| format!("'{w}':*")).collect();
+    Ok((!words.is_empty()).then(|| words.join(" & ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_a_search_is_a_prefix_and_no_sign_of_it_is_syntax() {
+        let of = |q: &str| words(&Query::parse(Some(&format!("q={q}")))).unwrap();
+        assert_eq!(of("free+del"), Some("'free':* & 'del':*".to_owned()));
+        assert_eq!(of("a'b%5Cc|!d:*%00e"), Some("'a':* & 'b':* & 'c':* & 'd':* & 'e':*".to_owned()));
+        assert_eq!((of(""), of("%26+!")), (None, None));
+        assert!(words(&Query::parse(Some(&format!("q={}", "a".repeat(501))))).is_err());
+    }
+
+    #[test]
+    fn a_copy_is_named_so_within_the_limit() {
+        let named = |name: &str| copy_name(&RawObject::parse(&format!(r#"{{"name":"{name}"}}"#)).unwrap());
+        assert_eq!(named("Sale"), "Sale (copy)");
+        assert_eq!(named(&"ä".repeat(255)).chars().count(), MAX_NAME_CHARS);
+    }
 }

@@ -1,4 +1,26 @@
-//! The admin API, with admin keys only: [`campaigns`], and the [`events`] that are stored.
+//! `/v1/admin`: what people do with an admin key, in the old server's shapes.
+//!
+//! Every route here passes [`gate`] first: key, then the limit on writes. [`documents`] serves campaigns, segments and feature
+//! flags alike, from a [`resource`] that says what is special about each ([`campaigns`], [`segments`], [`features`]);
+//! [`edit`] writes them, [`if_match`] guards against lost changes, [`history`] lists changes and goes back. The others show
+//! what the pipeline made: [`events`], [`users`], one [`profile`], [`dead_letters`]; and [`keys`] makes and revokes keys.
+//!
+//! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
 pub mod campaigns;
+pub mod dead_letters;
+pub mod documents;
+pub mod edit;
 pub mod events;
+pub mod features;
+pub mod gate;
+pub mod history;
+pub mod if_match;
+pub mod keys;
+pub mod paging;
+pub mod profile;
+pub mod resource;
+pub mod segments;
+pub mod sent;
+pub mod stored_events;
+pub mod users;

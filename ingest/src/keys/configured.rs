@@ -32,13 +32,19 @@ pub fn read(client: &[String], admin: &[String], mut mistake: impl FnMut(String)
     keys
 }
 
+/// May a key be called so? Names go into the source of events, and into logs.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(plain)
+}
+
 fn entry_of(entry: &str, role: Role, position: usize) -> Result<ConfiguredKey, &'static str> {
     let (name, key) = match entry.split_once(':') {
         Some((name, key)) => (name.trim().to_owned(), key.trim()),
         None => (format!("{}-{position}", role.as_str()), entry),
     };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+    if !is_name(&name) {
         return Err("has a name that is not 1 to 64 letters, digits, `_`, `-` or `.`");
     }
     if key.is_empty() || key.contains(':') || key.len() > super::KEY_BYTES {

@@ -44,6 +44,12 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+
+    /// Reads that form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Client, Self::Admin].into_iter().find(|role| role.as_str() == text)
+    }
 }
 
 /// Who calls.

@@ -8,7 +8,7 @@ use super::raw_object::RawObject;
 use super::rules::Fault;
 
 /// What the server says about a document; one that carries these fields gets them taken out.
-pub const RESERVED: [&str; 4] = ["id", "createdAt", "updatedAt", "created_at"];
+pub const RESERVED: [&str; 7] = ["id", "createdAt", "updatedAt", "created_at", "_version", "_notes", "_faults"];
 
 /// Longest name, in characters (the old server's limit).
 pub const MAX_NAME_CHARS: usize = 255;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, PgPool};
 use tokio::sync::watch;
 
-use super::campaigns::{COLUMNS, StoredCampaign};
+use super::campaigns;
+use super::documents::{COLUMNS, Stored};
 use crate::domain::campaign::Catalog;
 
 /// A compiled snapshot with the version it was read at.
@@ -32,9 +33,9 @@ pub async fn read(pool: &PgPool) -> Result<Snapshot, sqlx::Error> {
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
     let version = version(&mut transaction).await?;
     let query = format!("SELECT {COLUMNS} FROM campaigns ORDER BY position DESC");
-    let rows: Vec<StoredCampaign> = sqlx::query_as(&query).fetch_all(&mut *transaction).await?;
+    let rows: Vec<Stored> = sqlx::query_as(&query).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
-    let catalog = Catalog::new(rows.iter().map(StoredCampaign::compile));
+    let catalog = Catalog::new(rows.iter().map(campaigns::compile));
     for inert in catalog.inert() {
         tracing::warn!(campaign_id = inert.id, "{inert}");
     }

@@ -1,10 +1,13 @@
-//! The edge to PostgreSQL that both programs share: connecting, the schema's version, and the snapshot of the campaigns.
+//! The edge to PostgreSQL that both programs share: connecting, the schema's version, the documents that admins own
+//! with their history, and the snapshot of the campaigns.
 //!
 //! What only one program does with the database lives in that program.
 
 pub mod campaigns;
 pub mod catalog;
+pub mod changes;
 pub mod connection;
+pub mod documents;
 pub mod durability;
 pub mod occurrences;
 pub mod schema;

@@ -18,7 +18,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+    /// A fault at `field`.
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { field: field.into(), code, message: message.into() }
     }
 }

@@ -1,0 +1,50 @@
+//! The gate before every admin route: an admin key, then, for writes, the limit on how many.
+//!
+//! Handlers behind it find the [`Caller`](crate::keys::Caller) in the request's extensions.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::Method;
+
+use crate::app::App;
+use crate::body;
+use crate::problem::{Kind, Problem};
+use crate::rate_limit::Peer;
+
+/// Wraps an admin route.
+pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let caller = match app.door.admin(request.headers()) {
+        Ok(caller) => caller,
+        Err(problem) => return refused(request, problem).await,
+    };
+    request.extensions_mut().insert(caller);
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    // Every request of the server has its peer; without one all would count as one client.
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let Some(quota) = app.admin_writes.count(peer, Instant::now()) else {
+        return next.run(request).await;
+    };
+    let mut response = if quota.exceeded {
+        let problem =
+            Problem::new(Kind::RateLimited, "too many changes from this address; try again after Retry-After");
+        refused(request, problem).await
+    } else {
+        next.run(request).await
+    };
+    quota.mark(response.headers_mut());
+    response
+}
+
+/// Reads on a little, so that a client that is still sending sees the answer.
+async fn refused(request: Request, problem: Problem) -> Response {
+    let (parts, body) = request.into_parts();
+    body::discard(&parts.headers, body).await;
+    problem.into_response()
+}

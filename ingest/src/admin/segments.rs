@@ -1,0 +1,51 @@
+//! `/v1/admin/segments`: named groups of users; see [`super::documents`] for the routes.
+//!
+//! The list is `{segments, total, next_cursor}`, newest created first; without `limit` all of them.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{RawQuery, Request, State};
+use axum::response::Response;
+use shared::domain::raw_object::RawObject;
+use shared::domain::rules::Fault;
+use shared::domain::segment;
+use shared::store::documents::{SEGMENTS, Wanted};
+
+use super::documents::{self, answered};
+use super::resource::{Checked, Resource, dropped_rules, plain_shape};
+use super::sent::SMALL_BODY_BYTES;
+use crate::app::App;
+use crate::keys::Caller;
+use crate::problem::Kind;
+use crate::query::Query;
+
+/// Segments, as the admin API serves them.
+pub static RESOURCE: Resource = Resource {
+    collection: &SEGMENTS,
+    missing: "Segment not found",
+    plural: "segments",
+    invalid: Kind::InvalidSegment,
+    body_bytes: SMALL_BODY_BYTES,
+    fixed: &[],
+    shows_deleted: false,
+    check,
+    faults: |row| segment::compile(&row.document()).err().unwrap_or_default(),
+    shape: plain_shape,
+};
+
+/// `POST`.
+pub async fn create(State(app): State<Arc<App>>, caller: Extension<Caller>, request: Request) -> Response {
+    answered(documents::create(&RESOURCE, &app, &caller, request).await)
+}
+
+/// `GET`.
+pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    let query = Query::parse(query.as_deref());
+    answered(documents::list(&RESOURCE, &app, &query, Wanted::default()).await)
+}
+
+fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
+    let valid = segment::validate(document)?;
+    Ok(Checked { document: valid.document, notes: dropped_rules(valid.dropped_artefact_rules) })
+}

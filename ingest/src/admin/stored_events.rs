@@ -1,0 +1,187 @@
+//! Stored events as the admin API reads and shows them, newest first.
+//!
+//! Days past the retention are not shown, whether their partition still stands or not.
+//!
+//! For the old dashboard `user_id` and `event` are always strings and `properties` an object: an event without a name shows its
+//! type.
+
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use uuid::Uuid;
+
+use crate::app::App;
+
+/// Beyond this rows are not counted on: counting millions for a page of a hundred would cost more than the page.
+pub const COUNT_LIMIT: i64 = 10_000;
+
+/// What the order goes by; also the inside of a cursor.
+pub type Key = (DateTime<Utc>, Uuid);
+
+/// Which events. Absent parts narrow nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of the retention.
+    pub oldest_day: NaiveDate,
+    /// User or anonymous ids.
+    pub ids: Option<Vec<String>>,
+    /// Event name of a track, name of a page or screen.
+    pub event: Option<String>,
+    /// `track`, `identify`, …
+    pub kind: Option<&'static str>,
+    /// Name of the key it came with.
+    pub source: Option<String>,
+    /// Not before.
+    pub from: Option<DateTime<Utc>>,
+    /// Before.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// The oldest day that is still shown.
+#[must_use]
+pub fn oldest_day(app: &App) -> NaiveDate {
+    let retention = Days::new(u64::from(app.settings.pipeline.retention_days));
+    Utc::now().date_naive().checked_sub_days(retention).unwrap_or(NaiveDate::MIN)
+}
+
+/// One row.
+#[derive(Debug, FromRow)]
+pub struct Row {
+    id: Uuid,
+    kind: String,
+    user_id: Option<String>,
+    anonymous_id: Option<String>,
+    event: Option<String>,
+    message_id: Option<String>,
+    event_id: Option<String>,
+    timestamp: DateTime<Utc>,
+    original_timestamp: Option<String>,
+    received_at: DateTime<Utc>,
+    source: String,
+    flags: i16,
+    properties: Option<String>,
+    traits: Option<String>,
+}
+
+impl Row {
+    /// Its place in the order.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        (self.timestamp, self.id)
+    }
+}
+
+/// Reads up to `limit` events behind `after`, leaving out `offset`.
+pub async fn page(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    after: Option<Key>,
+    limit: Option<i64>,
+    offset: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let mut query = QueryBuilder::new(
+        r#"SELECT id, type AS kind, user_id, anonymous_id, event, message_id, event_id, "timestamp", original_timestamp,
+                  received_at, source, flags, properties::text AS properties, traits::text AS traits FROM events"#,
+    );
+    narrow(&mut query, filter);
+    if let Some((timestamp, id)) = after {
+        // The first condition says nothing new, but is what the index can begin at.
+        query.push(r#" AND "timestamp" <= "#).push_bind(timestamp);
+        query.push(r#" AND ("timestamp", id) < ("#).push_bind(timestamp).push(", ").push_bind(id).push(")");
+    }
+    query.push(r#" ORDER BY "timestamp" DESC, id DESC LIMIT "#).push_bind(limit);
+    query.push(" OFFSET ").push_bind(offset);
+    query.build_query_as().fetch_all(connection).await
+}
+
+/// How many there are, up to [`COUNT_LIMIT`].
+pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM events");
+    narrow(&mut query, filter);
+    query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
+    query.build_query_scalar().fetch_one(connection).await
+}
+
+/// This id, and those that are the same person: the anonymous ids a user was seen under; of an anonymous id its users, and theirs.
+pub async fn linked_ids(connection: &mut PgConnection, id: &str) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "WITH people AS (SELECT $1::text AS id UNION SELECT user_id FROM identity_links WHERE anonymous_id = $1)
+         SELECT id FROM people
+          UNION SELECT l.anonymous_id FROM identity_links l JOIN people p ON p.id = l.user_id",
+    )
+    .bind(id)
+    .fetch_all(connection)
+    .await
+}
+
+fn narrow(query: &mut QueryBuilder<'_, Postgres>, filter: &Filter) {
+    query.push(" WHERE day >= ").push_bind(filter.oldest_day);
+    if let Some(ids) = &filter.ids {
+        // The expression of the index events_user.
+        query.push(" AND coalesce(user_id, anonymous_id) = ANY(").push_bind(ids.clone()).push(")");
+    }
+    if let Some(event) = &filter.event {
+        query.push(" AND event = ").push_bind(event.clone());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND type = ").push_bind(kind);
+    }
+    if let Some(source) = &filter.source {
+        query.push(" AND source = ").push_bind(source.clone());
+    }
+    if let Some(from) = filter.from {
+        query.push(r#" AND "timestamp" >= "#).push_bind(from);
+    }
+    if let Some(to) = filter.to {
+        query.push(r#" AND "timestamp" < "#).push_bind(to);
+    }
+}
+
+/// An event in a reply.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    id: Uuid,
+    event: String,
+    user_id: String,
+    /// Milliseconds.
+    ts: i64,
+    properties: Option<Box<RawValue>>,
+    #[serde(rename = "type")]
+    kind: String,
+    anonymous_id: Option<String>,
+    message_id: Option<String>,
+    event_id: Option<String>,
+    timestamp: String,
+    original_timestamp: Option<String>,
+    received_at: String,
+    source: String,
+    flags: i16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traits: Option<Box<RawValue>>,
+}
+
+impl From<Row> for Shown {
+    fn from(row: Row) -> Self {
+        let iso = |t: DateTime<Utc>| t.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let raw = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
+        Self {
+            id: row.id,
+            event: row.event.unwrap_or_else(|| row.kind.clone()),
+            user_id: row.user_id.or_else(|| row.anonymous_id.clone()).unwrap_or_default(),
+            ts: row.timestamp.timestamp_millis(),
+            properties: raw(row.properties.or_else(|| Some("{}".to_owned()))),
+            kind: row.kind,
+            anonymous_id: row.anonymous_id,
+            message_id: row.message_id,
+            event_id: row.event_id,
+            timestamp: iso(row.timestamp),
+            original_timestamp: row.original_timestamp,
+            received_at: iso(row.received_at),
+            source: row.source,
+            flags: row.flags,
+            traits: raw(row.traits),
+        }
+    }
+}
