@@ -51,6 +51,8 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.metrics.database_connections(idle, usize::try_from(pool.size()).unwrap_or(0).saturating_sub(idle));
     app.metrics.in_flight_bytes(app.budget.used_bytes());
     app.metrics.overlay_patches(app.overlay.len());
+    let snapshot = Arc::clone(&app.campaigns.borrow());
+    app.metrics.catalog(snapshot.version, snapshot.catalog.inert().len());
     app.metrics.keys_age(app.door.keys.table_age());
     app.metrics.ready(app.readiness.reasons().is_empty());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics_page.render()).into_response()

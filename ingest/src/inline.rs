@@ -1,26 +1,35 @@
-//! The matches in the reply to a track: the same engine as the worker's, evaluated at once.
+//! The campaigns in the reply to a track: the same engine as the worker's, evaluated at once.
 //!
-//! The EmbeddedCraft SDKs render from this reply. It is a preview: the worker's match, in the user's order, is the record. Traits
-//! are read only when a triggered campaign asks for them; when they cannot be had, the reply holds what could be decided without
-//! and says that it is incomplete.
+//! The EmbeddedCraft SDKs render from this reply. It is a preview: the worker's match, in the user's order, is the record. The
+//! profile is read only when a triggered campaign asks for it; when it cannot be had, the reply is empty and says so.
+//!
+//! Caps: what this process has answered but the worker has not yet committed is counted too, so one user who sends one event
+//! after the other through one process is never shown more than the cap. A reply can go beyond it by the requests of that user that
+//! are under way at the same moment or that other processes answered within the worker's lag (milliseconds); a global cap, by all
+//! requests within that lag. The record (`matches`) holds the cap exactly.
 
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use shared::domain::campaign::Compiled;
+use shared::domain::campaign::assignment::Who;
+use shared::domain::campaign::caps::History;
+use shared::domain::campaign::delivery::{Decision, Situation, opted_out};
+use shared::domain::campaign::{Compiled, Triggered, Wants};
 use shared::domain::event::Event;
-use shared::domain::rules::{Facts, Fields, JsonFields, NoCounts, UnknownFields};
+use shared::domain::rules::{Facts, JsonFields};
 use shared::domain::user_key::UserKey;
 use shared::store::catalog::Snapshot;
 
 use crate::app::App;
-use crate::traits;
+use crate::profile::{self, Profile, ProfileCounts};
 
 /// Campaigns for one reply.
 #[derive(Debug, Default)]
 pub struct Matched {
-    /// In order of the list: newest created first.
-    pub campaigns: Vec<Arc<Compiled>>,
+    /// By priority, then newest created first; each with the index of the user's variant.
+    campaigns: Vec<(Arc<Compiled>, Option<usize>)>,
+    /// Those that count towards a cap of the user, shown or held out.
+    counted: Vec<Arc<Compiled>>,
     /// Why there may be more.
     pub incomplete: Option<&'static str>,
 }
@@ -28,7 +37,18 @@ pub struct Matched {
 impl Matched {
     /// The objects that clients are given.
     pub fn objects(&self) -> impl Iterator<Item = &RawValue> {
-        self.campaigns.iter().filter_map(|c| c.client_object.as_deref())
+        self.campaigns.iter().filter_map(|(campaign, variant)| campaign.object(*variant))
+    }
+
+    /// Campaigns with a cap per user that this reply counts for.
+    #[must_use]
+    pub fn counted(&self) -> Vec<&str> {
+        self.counted.iter().map(|campaign| campaign.id.as_str()).collect()
+    }
+
+    fn incomplete(app: &App, why: &'static str) -> Self {
+        app.metrics.inline_incomplete();
+        Self { incomplete: Some(why), ..Self::default() }
     }
 }
 
@@ -36,46 +56,57 @@ impl Matched {
 pub async fn matched(app: &App, event: &Event<'_>, key: Option<UserKey<'_>>) -> Matched {
     let snapshot: Arc<Snapshot> = Arc::clone(&app.campaigns.borrow());
     if snapshot.version < 0 {
-        app.metrics.inline_incomplete();
-        return Matched { campaigns: Vec::new(), incomplete: Some("campaigns are not loaded yet") };
+        return Matched::incomplete(app, "campaigns are not loaded yet");
     }
     let Some(trigger) = event.trigger() else { return Matched::default() };
-    if snapshot.catalog.triggered_by(trigger).is_empty() {
+    let triggered = snapshot.catalog.triggered_by(trigger);
+    if triggered.is_empty() {
         return Matched::default();
     }
-    let Some(key) = key.filter(|_| snapshot.catalog.needs_traits(trigger)) else {
-        // A stranger has no traits.
-        return evaluate(app, &snapshot, trigger, &JsonFields::none(), event, None);
+    let mut wants = Wants::default();
+    triggered.listeners().for_each(|listeners| wants.merge(&listeners.wants));
+    let Some(profile) = profile::current(app, key, &wants, event.received_at).await else {
+        return Matched::incomplete(app, "what is known of the user cannot be read just now");
     };
-    match traits::current(app, key).await {
-        Some(traits) => evaluate(app, &snapshot, trigger, &traits, event, None),
-        None => {
-            app.metrics.inline_incomplete();
-            let why = "the user's traits cannot be read just now";
-            // Every rule on them is unknown, so what remains was decided without.
-            evaluate(app, &snapshot, trigger, &UnknownFields, event, Some(why))
-        }
-    }
+    let matched = decide(&snapshot, triggered, event, key, &profile);
+    app.metrics.inline_matches(matched.campaigns.len());
+    matched
 }
 
-fn evaluate(
-    app: &App,
+fn decide(
     snapshot: &Snapshot,
-    trigger: &str,
-    traits: &dyn Fields,
+    triggered: Triggered<'_>,
     event: &Event<'_>,
-    incomplete: Option<&'static str>,
+    key: Option<UserKey<'_>>,
+    profile: &Profile,
 ) -> Matched {
     let (properties, context) = (JsonFields::of(event.properties.as_deref()), JsonFields::of(event.context.as_deref()));
     let facts = Facts {
-        traits,
+        traits: &profile.traits,
         properties: Some(&properties),
         context: Some(&context),
-        counts: &NoCounts,
+        counts: &ProfileCounts { profile: key.map(|_| profile), event: Some(event), now: event.received_at },
         segments: snapshot.catalog.segments(),
         now: event.received_at,
     };
-    let campaigns: Vec<_> = snapshot.catalog.matches(trigger, facts).cloned().collect();
-    app.metrics.inline_matches(campaigns.len());
-    Matched { campaigns, incomplete }
+    let never = History::default();
+    let opted_out = opted_out(&profile.traits);
+    let mut matched = Matched::default();
+    for campaign in triggered.campaigns() {
+        let situation = Situation {
+            who: key.map_or(Who::Stranger(event.id), Who::User),
+            now: event.received_at,
+            opted_out,
+            history: profile.history(&campaign.id).unwrap_or(&never),
+            shown_to_all: profile.shown_to_all(&campaign.id),
+        };
+        let decision = campaign.decide(&facts, &situation);
+        if let Decision::Show(variant) | Decision::Preview(variant) = decision {
+            matched.campaigns.push((Arc::clone(campaign), variant));
+        }
+        if matches!(decision, Decision::Show(_) | Decision::HoldOut(_)) && campaign.delivery.caps.per_user() {
+            matched.counted.push(Arc::clone(campaign));
+        }
+    }
+    matched
 }

@@ -2,10 +2,10 @@
 //!
 //! The path of an event: [`server`] (connections) → [`router`] (routes) → [`observe`] (CORS, counting) → [`intake`]
 //! ([`budget`], [`auth`], [`body`], [`decode`], the parser of `shared`) → [`publish`] (group commit, one fsync for all who wait) →
-//! answer. Meanwhile [`inline`] matches campaigns for the reply, with traits from [`mod@traits`] and [`overlay`].
+//! answer. Meanwhile [`inline`] matches campaigns for the reply, with what is known of the user from [`profile`] and [`overlay`].
 //!
 //! Beside it: [`admin`] (with its [`rate_limit`]) edits campaigns, segments, flags and keys and shows what is stored; [`for_user`]
-//! gives a user's campaigns; [`readiness`] decides whether events may be
+//! and [`feature_flags`] answer apps about a user; [`readiness`] decides whether events may be
 //! taken at all; [`keys`] knows who may send them. Every failure is a [`problem`], every number a method of [`metrics`].
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
@@ -19,6 +19,7 @@ pub mod budget;
 pub mod cors;
 pub mod database;
 pub mod decode;
+pub mod feature_flags;
 pub mod for_user;
 pub mod health;
 pub mod inline;
@@ -28,6 +29,7 @@ pub mod metrics;
 pub mod observe;
 pub mod overlay;
 pub mod problem;
+pub mod profile;
 pub mod publish;
 pub mod query;
 pub mod rate_limit;
@@ -36,6 +38,5 @@ pub mod router;
 pub mod run;
 pub mod server;
 pub mod settings;
-pub mod traits;
 pub mod upkeep;
 pub mod verify;

@@ -19,7 +19,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const NO_ROUTE: &str = "none";
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 20] = [
+pub static ALL: [(&str, &str, &str); 22] = [
     ("ingest_events_received_total", "counter", "events that arrived, readable or not"),
     ("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
     ("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
@@ -30,8 +30,12 @@ pub static ALL: [(&str, &str, &str); 20] = [
     ("ingest_in_flight_bytes", "gauge", "bytes of requests that wait for an answer"),
     ("ingest_in_flight_limit_bytes", "gauge", "MAX_IN_FLIGHT_BYTES"),
     ("ingest_inline_matches_total", "counter", "campaigns matched in answers"),
-    ("ingest_inline_incomplete_total", "counter", "answers that could not look at a user's traits"),
-    ("ingest_overlay_patches", "gauge", "identifies published but not yet seen in the database"),
+    ("ingest_inline_incomplete_total", "counter", "answers that could not look at what is known of a user"),
+    (
+        "ingest_overlay_patches",
+        "gauge",
+        "identifies, counted events and capped matches published but not yet seen in the database",
+    ),
     ("ingest_http_requests_total", "counter", "answers by `route` and status `class`"),
     ("ingest_connections", "gauge", "open connections"),
     ("ingest_ready", "gauge", "1 when ready, else 0"),
@@ -39,6 +43,8 @@ pub static ALL: [(&str, &str, &str); 20] = [
     ("ingest_stream_fill_ratio", "gauge", "bytes in the stream of a `lane` over its max_bytes"),
     ("ingest_database_connections", "gauge", "connections to PostgreSQL by `state`: idle or in_use"),
     ("ingest_keys_age_seconds", "gauge", "age of the key table's snapshot; -1 before the first"),
+    ("ingest_catalog_version", "gauge", "version of the campaigns in force; -1 before the first read"),
+    ("ingest_inert_documents", "gauge", "campaigns, segments and flags that are malformed and do nothing"),
     ("ingest_build_info", "gauge", "1, with the `version` of this build"),
 ];
 
@@ -63,6 +69,8 @@ pub struct Metrics {
     database_idle: Gauge,
     database_in_use: Gauge,
     keys_age_seconds: Gauge,
+    catalog_version: Gauge,
+    inert_documents: Gauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -110,6 +118,8 @@ impl Metrics {
             database_idle: gauge!("ingest_database_connections", "state" => "idle"),
             database_in_use: gauge!("ingest_database_connections", "state" => "in_use"),
             keys_age_seconds: gauge!("ingest_keys_age_seconds"),
+            catalog_version: gauge!("ingest_catalog_version"),
+            inert_documents: gauge!("ingest_inert_documents"),
         }
     }
 
@@ -152,7 +162,7 @@ impl Metrics {
         self.inline_matches.increment(campaigns as u64);
     }
 
-    /// An answer could not look at a user's traits.
+    /// An answer could not look at what is known of a user.
     pub fn inline_incomplete(&self) {
         self.inline_incomplete.increment(1);
     }
@@ -202,6 +212,13 @@ impl Metrics {
     pub fn database_connections(&self, idle: usize, in_use: usize) {
         self.database_idle.set(float(idle));
         self.database_in_use.set(float(in_use));
+    }
+
+    /// The campaigns in force.
+    pub fn catalog(&self, version: i64, inert: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        self.catalog_version.set(version as f64);
+        self.inert_documents.set(float(inert));
     }
 
     /// Age of the key table's snapshot.

@@ -1,25 +1,60 @@
-//! Traits that this process has accepted but the database does not show yet.
+//! What this process has accepted about users but the database does not show yet.
 //!
-//! `identify`, then `track`: the reply to the track must know the new traits, though the worker may not have committed them. So
-//! each accepted patch is kept under its user with the place it has in the stream, and laid over what is read from the database,
-//! unless that place is already covered by the partition's committed offset. Reading traits and offset in *one* statement makes
-//! the answer exact: a patch is either in the traits or laid over them, never both, never neither.
+//! `identify`, then `track`: the reply to the track must know the new traits, though the worker may not have committed them. The
+//! same holds for "did it three times" and for "was shown it already". So each accepted [`Fact`] is kept under its user with the
+//! place it has in the stream, and laid over what is read from the database, unless that place is already covered by the
+//! partition's committed offset. Reading the profile and the offset at *one* moment makes the answer exact: a fact is either in
+//! the profile or laid over it, never both, never neither.
 //!
-//! Bounded: beyond [`LIMIT_BYTES`] the oldest patches go first (the worker's match is the authoritative one). Patches of other
-//! ingest processes are not here; they show when the worker has committed them.
+//! Bounded: beyond [`LIMIT_BYTES`] the oldest facts go first (the worker's match is the authoritative one). Facts of other ingest
+//! processes are not here; they show when the worker has committed them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use shared::domain::traits::Traits;
+use chrono::{DateTime, Utc};
 use shared::domain::user_key::{KeyKind, UserKey};
+use uuid::Uuid;
 
-/// Most bytes of patches that are kept.
+/// Most bytes of facts that are kept.
 const LIMIT_BYTES: usize = 64 << 20;
-/// What one patch costs besides its text.
-const PATCH_BYTES: usize = 160;
+/// What one fact costs besides its texts.
+const FACT_BYTES: usize = 160;
 
-/// Where a patch stands in the stream.
+/// Something that an accepted event says about its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// An identify: a patch of traits, the text of an object.
+    Traits(Box<str>),
+    /// An event that some rule counts.
+    Happened {
+        /// Its name.
+        event: Box<str>,
+        /// Its identity: a resend is no second event.
+        id: Uuid,
+        /// Its own time.
+        at: DateTime<Utc>,
+    },
+    /// A campaign with a cap that was in a reply.
+    Shown {
+        /// Which.
+        campaign_id: Box<str>,
+        /// When its event was received.
+        at: DateTime<Utc>,
+    },
+}
+
+impl Fact {
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Traits(text) => text.len(),
+            Self::Happened { event, .. } => event.len(),
+            Self::Shown { campaign_id, .. } => campaign_id.len(),
+        }
+    }
+}
+
+/// Where a fact stands in the stream: the place of its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Sequence of the message in its lane.
@@ -29,75 +64,71 @@ pub struct Place {
 }
 
 #[derive(Debug)]
-struct Patch {
+struct Placed {
     place: Place,
-    traits: Box<str>,
+    fact: Fact,
 }
 
 /// Owned form of a user key.
 type Owner = (KeyKind, Box<str>);
 
 #[derive(Debug, Default)]
-struct Patches {
-    by_user: HashMap<Owner, Vec<Patch>>,
+struct Facts {
+    by_user: HashMap<Owner, Vec<Placed>>,
     /// In order of acceptance, with partition and size; an entry may be gone from `by_user` already.
     order: VecDeque<(Owner, u16, Place, usize)>,
     bytes: usize,
 }
 
-/// The patches of this process.
+/// The facts of this process.
 #[derive(Debug, Default)]
-pub struct Overlay(Mutex<Patches>);
+pub struct Overlay(Mutex<Facts>);
 
 impl Overlay {
-    /// Keeps an accepted patch.
-    pub fn add(&self, key: UserKey<'_>, partition: u16, place: Place, traits: &str) {
+    /// Keeps what an accepted event says.
+    pub fn add(&self, key: UserKey<'_>, partition: u16, place: Place, fact: Fact) {
         let owner: Owner = (key.kind, key.id.into());
-        let size = traits.len() + 2 * key.id.len() + PATCH_BYTES;
-        let mut patches = self.lock();
-        let list = patches.by_user.entry(owner.clone()).or_default();
+        let size = fact.text_bytes() + 2 * key.id.len() + FACT_BYTES;
+        let mut facts = self.lock();
+        let list = facts.by_user.entry(owner.clone()).or_default();
         let at = list.partition_point(|p| p.place < place);
-        list.insert(at, Patch { place, traits: traits.into() });
-        patches.order.push_back((owner, partition, place, size));
-        patches.bytes += size;
-        while patches.bytes > LIMIT_BYTES {
-            patches.forget_oldest();
+        list.insert(at, Placed { place, fact });
+        facts.order.push_back((owner, partition, place, size));
+        facts.bytes += size;
+        while facts.bytes > LIMIT_BYTES {
+            facts.forget_oldest();
         }
     }
 
-    /// Lays the patches of a user over traits that hold everything up to `committed` (a sequence).
-    pub fn apply(&self, key: UserKey<'_>, committed: u64, traits: &mut Traits) {
-        let patches = self.lock();
-        if patches.by_user.is_empty() {
-            return;
+    /// The facts about a user after `committed` (a sequence), in the order of the stream.
+    #[must_use]
+    pub fn after(&self, key: UserKey<'_>, committed: u64) -> Vec<Fact> {
+        let facts = self.lock();
+        if facts.by_user.is_empty() {
+            return Vec::new();
         }
-        let Some(list) = patches.by_user.get(&(key.kind, Box::from(key.id))) else { return };
-        for patch in list.iter().filter(|p| p.place.sequence > committed) {
-            // Checked at the door to be an object.
-            if let Ok(patch) = Traits::parse(&patch.traits) {
-                traits.merge(patch);
-            }
-        }
+        let Some(list) = facts.by_user.get(&(key.kind, Box::from(key.id))) else { return Vec::new() };
+        list.iter().filter(|p| p.place.sequence > committed).map(|p| p.fact.clone()).collect()
     }
 
     /// Forgets what the database shows. `committed` gives a partition's offset, if it is known.
     pub fn prune(&self, committed: impl Fn(u16) -> Option<u64>) {
-        let mut patches = self.lock();
-        while let Some((_, partition, place, _)) = patches.order.front() {
+        let mut facts = self.lock();
+        while let Some((_, partition, place, _)) = facts.order.front() {
             if committed(*partition).is_none_or(|sequence| sequence < place.sequence) {
                 // Later ones of other partitions wait for this one: they are bounded, and the order stays simple.
                 break;
             }
-            patches.forget_oldest();
+            facts.forget_oldest();
         }
     }
 
     /// Forgets everything: the places mean nothing in another stream.
     pub fn clear(&self) {
-        *self.lock() = Patches::default();
+        *self.lock() = Facts::default();
     }
 
-    /// How many patches are kept.
+    /// How many facts are kept.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().order.len()
@@ -109,12 +140,12 @@ impl Overlay {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Patches> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Patches {
+impl Facts {
     fn forget_oldest(&mut self) {
         let Some((owner, _, place, size)) = self.order.pop_front() else { return };
         self.bytes = self.bytes.saturating_sub(size);
@@ -137,27 +168,27 @@ mod tests {
         Place { sequence, position }
     }
 
-    fn seen(overlay: &Overlay, key: UserKey<'_>, committed: u64) -> String {
-        let mut traits = Traits::parse(r#"{"tier":"stored","kept":1}"#).unwrap();
-        overlay.apply(key, committed, &mut traits);
-        traits.to_json()
+    fn patch(text: &str) -> Fact {
+        Fact::Traits(text.into())
     }
 
     #[test]
-    fn patches_lie_over_what_is_stored_in_the_order_of_the_stream() {
+    fn facts_come_in_the_order_of_the_stream_and_only_those_not_committed() {
         let overlay = Overlay::default();
-        overlay.add(USER, 3, place(8, 1), r#"{"tier":"second"}"#);
-        overlay.add(USER, 3, place(8, 0), r#"{"tier":"first"}"#);
-        assert_eq!(seen(&overlay, USER, 7), r#"{"kept":1,"tier":"second"}"#);
-        assert_eq!(seen(&overlay, USER, 8), r#"{"kept":1,"tier":"stored"}"#);
-        assert_eq!(seen(&overlay, UserKey::anonymous("u"), 0), r#"{"kept":1,"tier":"stored"}"#);
+        let shown = Fact::Shown { campaign_id: "c".into(), at: DateTime::UNIX_EPOCH };
+        overlay.add(USER, 3, place(8, 1), patch("second"));
+        overlay.add(USER, 3, place(8, 0), patch("first"));
+        overlay.add(USER, 3, place(9, 0), shown.clone());
+        assert_eq!(overlay.after(USER, 7), [patch("first"), patch("second"), shown.clone()]);
+        assert_eq!(overlay.after(USER, 8), [shown]);
+        assert_eq!(overlay.after(UserKey::anonymous("u"), 0), []);
     }
 
     #[test]
     fn what_is_committed_is_forgotten() {
         let overlay = Overlay::default();
-        overlay.add(USER, 3, place(8, 0), "{}");
-        overlay.add(USER, 3, place(9, 0), "{}");
+        overlay.add(USER, 3, place(8, 0), patch("{}"));
+        overlay.add(USER, 3, place(9, 0), patch("{}"));
         overlay.prune(|_| None);
         assert_eq!(overlay.len(), 2);
         overlay.prune(|partition| (partition == 3).then_some(8));
@@ -171,7 +202,7 @@ mod tests {
         let overlay = Overlay::default();
         let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(1 << 20));
         for sequence in 1..=80 {
-            overlay.add(USER, 3, place(sequence, 0), &large);
+            overlay.add(USER, 3, place(sequence, 0), patch(&large));
         }
         assert!(overlay.lock().bytes <= LIMIT_BYTES);
         assert!(overlay.len() < 64);

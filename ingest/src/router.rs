@@ -3,7 +3,7 @@
 //! | route | body | key |
 //! |---|---|---|
 //! | one event | [`single::BODY_BYTES`] | client |
-//! | `/v1/batch`, `/v1/import` | `MAX_BODY_BYTES`, after decompression | client |
+//! | `/v1/batch`, `/v1/import`, `/v1/leads` | `MAX_BODY_BYTES`, after decompression | client |
 //! | `/v1/admin/campaigns` | [`campaigns::BODY_BYTES`]: configurations hold images | admin |
 //! | other writes below `/v1/admin` | [`crate::admin::sent::SMALL_BODY_BYTES`] | admin |
 //! | everything else below `/v1/admin` | none | admin |
@@ -22,11 +22,12 @@ use crate::admin::{
 };
 use crate::app::App;
 use crate::budget::Importance;
+use crate::intake::batch::Shape;
 use crate::intake::{batch, single};
-use crate::{for_user, health, observe, problem};
+use crate::{feature_flags, for_user, health, observe, problem};
 
 /// What a 404 offers.
-pub static PUBLIC_ROUTES: [&str; 42] = [
+pub static PUBLIC_ROUTES: [&str; 46] = [
     "POST /v1/track",
     "POST /v1/identify",
     "POST /v1/page",
@@ -35,7 +36,11 @@ pub static PUBLIC_ROUTES: [&str; 42] = [
     "POST /v1/alias",
     "POST /v1/batch",
     "POST /v1/import",
+    "POST /v1/leads",
     "GET /v1/campaigns",
+    "GET /v1/features/{key}",
+    "GET /v1/features/{key}/value",
+    "GET /v1/features/{key}/payload",
     "GET /v1/health",
     "GET /v1/admin/campaigns",
     "POST /v1/admin/campaigns",
@@ -72,7 +77,7 @@ pub static PUBLIC_ROUTES: [&str; 42] = [
 ];
 
 /// Every path, with its short form where SDKs use one. Also the label values of the request counter.
-pub static PATHS: [&str; 41] = [
+pub static PATHS: [&str; 50] = [
     "/v1/track",
     "/v1/t",
     "/v1/identify",
@@ -88,7 +93,16 @@ pub static PATHS: [&str; 41] = [
     "/v1/batch",
     "/v1/b",
     "/v1/import",
+    "/v1/leads",
+    "/v1/analytics/track",
+    "/v1/analytics/identify",
+    "/api/v1/nudge/track",
+    "/api/v1/nudge/identify",
+    "/api/v1/nudge/fetch",
     "/v1/campaigns",
+    "/v1/features/{key}",
+    "/v1/features/{key}/value",
+    "/v1/features/{key}/payload",
     "/v1/health",
     "/v1/admin/campaigns",
     "/v1/admin/campaigns/{id}",
@@ -120,8 +134,8 @@ pub static PATHS: [&str; 41] = [
 pub fn router(app: Arc<App>) -> Router {
     let one =
         |kind: EventType| post(move |state: State<Arc<App>>, request: Request| single::take(state, kind, request));
-    let many = |importance: Importance| {
-        post(move |state: State<Arc<App>>, request: Request| batch::take(state, importance, request))
+    let many = |importance: Importance, shape: Shape| {
+        post(move |state: State<Arc<App>>, request: Request| batch::take(state, (importance, shape), request))
     };
     let routes: [(&str, MethodRouter<Arc<App>>); PATHS.len()] = [
         ("/v1/track", one(EventType::Track)),
@@ -136,10 +150,19 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/g", one(EventType::Group)),
         ("/v1/alias", one(EventType::Alias)),
         ("/v1/a", one(EventType::Alias)),
-        ("/v1/batch", many(Importance::Event)),
-        ("/v1/b", many(Importance::Event)),
-        ("/v1/import", many(Importance::Import)),
+        ("/v1/batch", many(Importance::Event, Shape::Batch)),
+        ("/v1/b", many(Importance::Event, Shape::Batch)),
+        ("/v1/import", many(Importance::Import, Shape::Batch)),
+        ("/v1/leads", many(Importance::Event, Shape::Leads)),
+        ("/v1/analytics/track", one(EventType::Track)),
+        ("/v1/analytics/identify", one(EventType::Identify)),
+        ("/api/v1/nudge/track", one(EventType::Track)),
+        ("/api/v1/nudge/identify", one(EventType::Identify)),
+        ("/api/v1/nudge/fetch", get(for_user::fetch)),
         ("/v1/campaigns", get(for_user::list)),
+        ("/v1/features/{key}", get(feature_flags::show)),
+        ("/v1/features/{key}/value", get(feature_flags::value)),
+        ("/v1/features/{key}/payload", get(feature_flags::payload)),
         ("/v1/health", get(health::old)),
         ("/v1/admin/campaigns", get(campaigns::list).post(campaigns::create)),
         ("/v1/admin/campaigns/{id}", documents::one(&campaigns::RESOURCE)),

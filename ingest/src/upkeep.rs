@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::store::catalog::Snapshot;
-use shared::store::{catalog, schema};
+use shared::store::catalog::{Loader, Snapshot};
+use shared::store::schema;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::{keys, traits};
+use crate::{keys, profile};
 
 /// How often committed offsets are read, for the overlay.
 const OFFSETS: Duration = Duration::from_secs(1);
@@ -18,7 +18,8 @@ const SCHEMA: Duration = Duration::from_secs(5);
 /// Starts all of it. The tasks end with the process: none holds anything that must be finished.
 pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>) {
     let pool = app.database.pool().clone();
-    tokio::spawn(catalog::keep_current(pool.clone(), app.settings.pipeline.catalog_poll, campaigns));
+    let loader = Loader::new(pool.clone(), true);
+    tokio::spawn(loader.keep_current(app.settings.pipeline.catalog_poll, campaigns));
     tokio::spawn(keys::table::keep_current(pool, Arc::clone(&app.door.keys)));
     tokio::spawn(prune_overlay(Arc::clone(app)));
     tokio::spawn(check_schema(app.database.pool().clone()));
@@ -52,7 +53,7 @@ async fn prune_overlay(app: Arc<App>) {
         }
         if !app.overlay.is_empty() {
             // A failure is the database being away; the overlay is bounded without it.
-            if let Ok(offsets) = traits::committed(app.database.pool().clone()).await {
+            if let Ok(offsets) = profile::committed(app.database.pool().clone()).await {
                 let of = |partition| offsets.iter().find(|(p, _)| *p == partition).map(|(_, sequence)| *sequence);
                 app.overlay.prune(of);
             }

@@ -8,6 +8,7 @@ use crate::client::{ADMIN_KEY, Client, WRITE_KEY};
 use crate::database::TestDatabase;
 use crate::eventually::eventually;
 use crate::folder::Folder;
+use crate::metrics::Metrics;
 use crate::program::Program;
 use crate::services::{PrivateNats, PrivatePostgres, Services};
 use crate::stream::TestStream;
@@ -217,6 +218,21 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Waits until every program knows the campaigns, segments and flags as they are in the database now.
+    pub async fn catalog_known(&self) {
+        let version = self.database.number("SELECT version FROM catalog").await;
+        for (program, name) in (self.ingests.iter().map(|p| (p, "ingest_catalog_version")))
+            .chain(self.workers.iter().map(|p| (p, "worker_catalog_version")))
+        {
+            eventually("the catalog is known", async || {
+                #[expect(clippy::cast_possible_truncation, reason = "a whole number")]
+                let known = Metrics::of(program).await.sum(name, &[]) as i64;
+                if known >= version { Ok(()) } else { Err(format!("{} is at {known} of {version}", program.name)) }
+            })
+            .await;
+        }
     }
 
     /// How many rows `events` has.

@@ -1,6 +1,7 @@
 //! The worker's small HTTP side: is it alive, is it working, how is it doing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,14 +11,17 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use shared::runtime::shutdown::Shutdown;
+use shared::store::catalog::Snapshot;
+use tokio::sync::watch;
 
-use crate::Problem;
 use crate::status::Board;
+use crate::{Problem, metrics};
 
 #[derive(Clone)]
 struct Served {
     recorder: PrometheusHandle,
     board: Board,
+    campaigns: watch::Receiver<Arc<Snapshot>>,
     stop: Shutdown,
 }
 
@@ -26,17 +30,18 @@ pub async fn serve(
     listen: SocketAddr,
     recorder: PrometheusHandle,
     board: Board,
+    campaigns: watch::Receiver<Arc<Snapshot>>,
     stop: &Shutdown,
 ) -> Result<(), Problem> {
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|e| format!("WORKER_LISTEN={listen} cannot be used: {e}"))?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    let served = Served { recorder, board, stop: stop.clone() };
+    let served = Served { recorder, board, campaigns, stop: stop.clone() };
     let router = Router::new()
         .route("/livez", get(async || Json(json!({ "status": "alive" }))))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(page))
         .with_state(served);
     stop.supervise("http", async move {
         if let Err(error) = axum::serve(listener, router).await {
@@ -57,6 +62,8 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "reasons": reasons })))
 }
 
-async fn metrics(State(served): State<Served>) -> impl IntoResponse {
+async fn page(State(served): State<Served>) -> impl IntoResponse {
+    let snapshot = Arc::clone(&served.campaigns.borrow());
+    metrics::catalog(snapshot.version, snapshot.catalog.inert().len());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], served.recorder.render())
 }

@@ -9,7 +9,7 @@ use metrics::{counter, gauge, histogram};
 use shared::domain::outcome::Tally;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 23] = [
+pub static ALL: [(&str, &str, &str); 25] = [
     (
         "worker_events_read_total",
         "counter",
@@ -43,6 +43,8 @@ pub static ALL: [(&str, &str, &str); 23] = [
         "1 while an owner is halted because going on would skip or misread events: a person must act",
     ),
     ("worker_database_connections", "gauge", "connections of the pool for jobs and checks, by `state`: idle, in_use"),
+    ("worker_catalog_version", "gauge", "version of the campaigns in force; -1 before the first read"),
+    ("worker_inert_documents", "gauge", "campaigns, segments and flags that are malformed and do nothing"),
     ("worker_build_info", "gauge", "1, with the `version` of this build"),
     (
         "pipeline_lag_events",
@@ -121,6 +123,14 @@ pub fn owner_lag(owner: &str, events: u64, oldest: Duration) {
 /// Whether an owner is halted.
 pub fn halted(yes: bool) {
     gauge!("worker_halted").set(if yes { 1.0 } else { 0.0 });
+}
+
+/// The campaigns, segments and flags in force.
+pub fn catalog(version: i64, inert: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "gauges")]
+    let (version, inert) = (version as f64, inert as f64);
+    gauge!("worker_catalog_version").set(version);
+    gauge!("worker_inert_documents").set(inert);
 }
 
 /// How far processing is behind, over all partitions. Each worker reports the same figures.

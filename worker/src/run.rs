@@ -33,9 +33,10 @@ pub async fn run() -> Result<(), Problem> {
     // Only to save the first try of every owner; they wait by themselves.
     shared::stream::connection::wait_until_up(&stream, Duration::from_secs(2)).await;
     let (campaigns, current) = catalog::channel();
-    stop.supervise("campaigns", catalog::keep_current(pool.clone(), settings.pipeline.catalog_poll, campaigns));
+    let loader = catalog::Loader::new(pool.clone(), false);
+    stop.supervise("campaigns", loader.keep_current(settings.pipeline.catalog_poll, campaigns));
     stop.supervise("metrics", prometheus::keep_tidy(recorder.clone()));
-    http::serve(settings.listen, recorder, board.clone(), &stop).await?;
+    http::serve(settings.listen, recorder, board.clone(), current.clone(), &stop).await?;
 
     let mut owners = Vec::new();
     for lane in Lane::all(&settings.pipeline) {

@@ -1,4 +1,5 @@
-//! The routes of many events: `/v1/batch`, and `/v1/import`, which is the same and is refused first under load.
+//! The routes of many events: `/v1/batch`, `/v1/import`, which is the same and is refused first under load, and `/v1/leads`, whose
+//! body is rewritten as a batch.
 //!
 //! The answer is exactly 200 as long as one event is good; the bad ones are named in it by their index. A good event never
 //! suffers for its neighbour.
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::domain::event::{Event, EventType};
 use shared::domain::intake::envelope::{self, Batch};
-use shared::domain::intake::{Request, normalise};
+use shared::domain::intake::{Request, leads, normalise};
 use shared::domain::limits;
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ use crate::app::App;
 use crate::budget::Importance;
 use crate::keys::Caller;
 use crate::problem::{Kind, Problem};
+use crate::profile;
 
 /// After so many events others get a turn.
 const TURN_EVENTS: usize = 500;
@@ -37,12 +39,25 @@ struct Taken {
     rejected: Vec<Rejected>,
 }
 
-/// One handler for both.
-pub async fn take(State(app): State<Arc<App>>, importance: Importance, request: axum::extract::Request) -> Response {
+/// What a body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{"batch": […]}`
+    Batch,
+    /// `{"leads": […]}`
+    Leads,
+}
+
+/// One handler for all.
+pub async fn take(
+    State(app): State<Arc<App>>,
+    (importance, shape): (Importance, Shape),
+    request: axum::extract::Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let mut arrivals = Arrivals::begin(&app.metrics);
     let result = match admit(&app, &parts.headers, body, importance, app.settings.max_body_bytes).await {
-        Ok(admitted) => accept(&app, &parts, admitted, &mut arrivals).await,
+        Ok(admitted) => accept(&app, &parts, shape, admitted, &mut arrivals).await,
         Err(problem) => Err(problem),
     };
     finish(result, &mut arrivals)
@@ -51,13 +66,18 @@ pub async fn take(State(app): State<Arc<App>>, importance: Importance, request: 
 async fn accept(
     app: &App,
     parts: &Parts,
+    shape: Shape,
     admitted: Admitted,
     arrivals: &mut Arrivals<'_>,
 ) -> Result<Response, Problem> {
     let Admitted { body, mut share, caller } = admitted;
     let unreadable = |e: envelope::Unreadable| Problem::new(Kind::InvalidJson, e.0);
     let text = envelope::text(&body).map_err(unreadable)?;
-    let batch = envelope::batch(text).map_err(unreadable)?;
+    let rewritten = match shape {
+        Shape::Batch => None,
+        Shape::Leads => Some(leads::as_batch(text).map_err(unreadable)?),
+    };
+    let batch = envelope::batch(rewritten.as_deref().unwrap_or(text)).map_err(unreadable)?;
     let caller = match caller {
         Some(caller) => caller,
         None => app.door.caller_in_body(write_key(&batch).as_deref())?,
@@ -85,15 +105,15 @@ async fn accept(
     }
     let places = packing.submit(app, &mut share)?.outcome().await?;
     arrivals.accept_rest();
-    remember(app, &read.identifies, &places);
+    remember(app, &read.telling, &places);
     ok(&Taken { ok: true, accepted, rejected: read.rejected })
 }
 
 /// The events of a batch, judged.
 struct Read<'a> {
     rejected: Vec<Rejected>,
-    /// Accepted patches of traits, for the overlay.
-    identifies: Vec<(Event<'a>, Slot)>,
+    /// Accepted events that change what is known of their users.
+    telling: Vec<(Event<'a>, Slot)>,
 }
 
 async fn read_all<'a>(
@@ -113,7 +133,8 @@ async fn read_all<'a>(
         context: batch.context,
         idempotency_key: idempotency_key(&parts.headers)?,
     };
-    let mut read = Read { rejected: Vec::new(), identifies: Vec::new() };
+    let snapshot = Arc::clone(&app.campaigns.borrow());
+    let mut read = Read { rejected: Vec::new(), telling: Vec::new() };
     for (index, raw) in batch.events.iter().enumerate() {
         if index > 0 && index % TURN_EVENTS == 0 {
             tokio::task::yield_now().await;
@@ -122,8 +143,9 @@ async fn read_all<'a>(
             Ok(event) => {
                 let key = event.user_key(&app.settings.pipeline.placeholders);
                 let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
-                if event.kind == EventType::Identify && key.is_some() {
-                    read.identifies.push((event, slot));
+                let counted = || event.trigger().is_some_and(|name| snapshot.catalog.is_counted(name));
+                if key.is_some() && (event.kind == EventType::Identify || counted()) {
+                    read.telling.push((event, slot));
                 }
             }
             Err(rejection) => {
@@ -141,10 +163,10 @@ fn write_key(batch: &Batch<'_>) -> Option<String> {
     batch.write_key.clone().or_else(|| batch.events.first().and_then(|event| envelope::write_key(event)))
 }
 
-fn remember(app: &App, identifies: &[(Event<'_>, Slot)], places: &Places) {
-    for (event, slot) in identifies {
-        if let (Some(key), Some(traits)) = (event.user_key(&app.settings.pipeline.placeholders), &event.traits) {
-            app.overlay.add(key, slot.partition, places.of(*slot), traits.get());
+fn remember(app: &App, telling: &[(Event<'_>, Slot)], places: &Places) {
+    for (event, slot) in telling {
+        if let Some(key) = event.user_key(&app.settings.pipeline.placeholders) {
+            profile::remember(app, event, key, (slot.partition, places.of(*slot)), &[]);
         }
     }
 }

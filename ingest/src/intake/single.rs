@@ -16,13 +16,13 @@ use shared::domain::traits::Traits;
 use uuid::Uuid;
 
 use super::arrivals::Arrivals;
-use super::packing::Packing;
+use super::packing::{Packing, Places};
 use super::{Admitted, admit, finish, idempotency_key, ok, refusal};
 use crate::app::App;
 use crate::budget::Importance;
 use crate::inline::{self, Matched};
 use crate::problem::{Kind, Problem};
-use crate::traits;
+use crate::profile;
 
 /// An event of the largest size, and room for how it may be written.
 pub const BODY_BYTES: usize = 2 << 20;
@@ -78,29 +78,33 @@ async fn accept(
     let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
     let published = packing.submit(app, &mut share)?;
+    let remember = |places: &Places, shown: &[&str]| {
+        if let Some(key) = key {
+            profile::remember(app, &event, key, (slot.partition, places.of(slot)), shown);
+        }
+    };
     match kind {
         EventType::Track => {
             let matched = inline::matched(app, &event, key).await;
-            published.outcome().await?;
+            let places = published.outcome().await?;
             arrivals.accept_rest();
+            remember(&places, &matched.counted());
             ok(&tracked(&event, &matched))
         }
         EventType::Identify => {
-            let patch = event.traits.as_deref().map_or("{}", RawValue::get);
             let before = match key {
-                Some(key) => traits::current(app, key).await,
+                Some(key) => profile::traits(app, key).await,
                 None => Some(Traits::default()),
             };
             let places = published.outcome().await?;
             arrivals.accept_rest();
-            if let Some(key) = key {
-                app.overlay.add(key, slot.partition, places.of(slot), patch);
-            }
-            ok(&identified(before, patch))
+            remember(&places, &[]);
+            ok(&identified(before, event.traits.as_deref().map_or("{}", RawValue::get)))
         }
         EventType::Page | EventType::Screen | EventType::Group | EventType::Alias => {
-            published.outcome().await?;
+            let places = published.outcome().await?;
             arrivals.accept_rest();
+            remember(&places, &[]);
             ok(&Taken { ok: true, id: event.id })
         }
     }
@@ -112,10 +116,11 @@ struct Taken {
     id: Uuid,
 }
 
-/// The old server's answer to a track.
+/// The old servers' answer to a track: `ok` for clients of the first generation, `success` for those of the second.
 #[derive(Serialize)]
 struct Tracked<'a> {
     ok: bool,
+    success: bool,
     matched: Objects<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     matched_complete: Option<bool>,
@@ -151,6 +156,7 @@ impl Serialize for Objects<'_> {
 fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched) -> Tracked<'a> {
     Tracked {
         ok: true,
+        success: true,
         matched: Objects(matched),
         matched_complete: matched.incomplete.map(|_| false),
         matched_reason: matched.incomplete,
@@ -165,10 +171,11 @@ fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched) -> Tracked<'a> {
     }
 }
 
-/// The old server's answer to an identify.
+/// The old servers' answer to an identify.
 #[derive(Serialize)]
 struct Identified {
     ok: bool,
+    success: bool,
     user: Traits,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_complete: Option<bool>,
@@ -181,5 +188,5 @@ fn identified(before: Option<Traits>, patch: &str) -> Identified {
     if let Ok(patch) = Traits::parse(patch) {
         user.merge(patch);
     }
-    Identified { ok: true, user, user_complete }
+    Identified { ok: true, success: true, user, user_complete }
 }

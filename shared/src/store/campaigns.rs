@@ -4,19 +4,28 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::value::RawValue;
 
 use super::documents::Stored;
-use crate::domain::campaign;
+use crate::domain::campaign::{self, Compiled, Inert};
+use crate::domain::rules::Fault;
 
-/// The object for clients.
+/// The object for editors: the whole document in the shape that clients read.
 pub fn client_object(row: &Stored) -> serde_json::Result<Box<RawValue>> {
-    let iso = |t: DateTime<Utc>| t.to_rfc3339_opts(SecondsFormat::Millis, true);
     campaign::client_object(&row.document(), &row.id, &iso(row.created_at), &iso(row.updated_at))
 }
 
-/// Ready to match, with the object for clients.
-pub fn compile(row: &Stored) -> Result<campaign::Compiled, campaign::Inert> {
-    let compiled = campaign::compile(&row.id, row.version, &row.document())?;
-    match client_object(row) {
-        Ok(object) => Ok(compiled.with_client_object(object)),
-        Err(_) => Ok(compiled),
-    }
+/// Ready to match.
+pub fn compile(row: &Stored) -> Result<Compiled, Inert> {
+    campaign::compile(&row.id, row.version, &row.document())
+}
+
+/// The same with the objects for apps.
+pub fn compile_with_objects(row: &Stored) -> Result<Compiled, Inert> {
+    let compiled = compile(row)?;
+    compiled.with_objects(&row.document(), &iso(row.created_at), &iso(row.updated_at)).map_err(|error| {
+        let faults = vec![Fault::new("", "unwritable", error.to_string())];
+        Inert { kind: "campaign", id: row.id.clone(), version: row.version, faults }
+    })
+}
+
+fn iso(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

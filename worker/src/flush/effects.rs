@@ -1,4 +1,4 @@
-//! What storing a group of events does: rows for those that are new, and for those only, traits, links and matches.
+//! What storing a group of events does: rows for those that are new, and for those only, traits, links, matches and conversions.
 //!
 //! Invariant: everything but the row follows from ids that the database says were new, so an event has its effects once, however often
 //! it comes. Works on any run of consecutive events, so that [`super::poison`] can cut a group in two.
@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use super::{Context, Incoming, profiles, resends, rows, walk};
+use super::{Context, Incoming, known, matches, profiles, resends, rows, totals, walk};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -52,15 +52,17 @@ pub async fn apply(
     let first: Vec<&Incoming<'_>> = group.iter().filter(|i| seen.insert(i.event.id)).collect();
     let known = resends::known(transaction, &first, plan).await?;
     let candidates: Vec<&Incoming<'_>> = first.into_iter().filter(|i| !known.contains(&i.event.id)).collect();
+    let times = known::times(transaction, &candidates, context).await?;
     let new = rows::insert_events(transaction, &candidates, plan).await?;
     let fresh: Vec<&Incoming<'_>> = candidates.into_iter().filter(|i| new.contains(&i.event.id)).collect();
 
-    let needed = walk::keys_needing_traits(&fresh, context);
-    let traits = profiles::read(transaction, &needed).await?;
-    let walked = walk::walk(&fresh, traits, plan);
+    let known = known::rest(transaction, &fresh, times, context).await?;
+    let walked = walk::walk(&fresh, known, plan);
     profiles::merge(transaction, &walked.patches).await?;
     profiles::link(transaction, &walked.links).await?;
-    rows::insert_matches(transaction, &walked.matches).await?;
+    matches::insert(transaction, &walked.matches).await?;
+    matches::convert(transaction, &walked.conversions).await?;
+    totals::add(transaction, &walked.shown).await?;
 
     Ok(Applied {
         fresh: fresh.iter().map(|i| (i.line.seq, i.line.partition, i.line.position)).collect(),

@@ -1,8 +1,12 @@
 //! One flush: everything that was read, with all its effects and the new positions, in one transaction.
 //!
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] ([`resends`], events,
-//! then, only for events that were new, traits, links and matches) → [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a
-//! process paused inside a COPY keeps its locks and no timeout ends it.
+//! then, only for events that were new, what is [`known`], the [`walk`], and its traits, links, matches and conversions) →
+//! [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
+//!
+//! Locks: partition rows in order of partition, rows that only their owner writes, and last the counters of global caps
+//! ([`totals`]) in order of id. Two flushes so never wait for each other in a circle, unless [`poison`] takes a group apart; then
+//! PostgreSQL ends one of them and it starts again.
 //!
 //! A row that PostgreSQL refuses is found by [`poison`] and put aside; the others are stored. Every other failure leaves nothing
 //! behind, and the caller starts again from what the database says.
@@ -11,11 +15,14 @@ pub mod books;
 pub mod dead_letters;
 pub mod effects;
 pub mod fence;
+pub mod known;
+pub mod matches;
 pub mod poison;
 pub mod profiles;
 pub mod resends;
 pub mod rows;
 pub mod sqlstate;
+pub mod totals;
 pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::Incoming;
 use super::effects::Plan;
-use super::walk::Match;
 
-const ROWS_PER_STATEMENT: usize = 1_000;
+/// Rows of one statement.
+pub const ROWS_PER_STATEMENT: usize = 1_000;
 
 /// Inserts events. Gives back the ids that were new.
 pub async fn insert_events(
@@ -120,24 +120,4 @@ impl<'a> Columns<'a> {
         }
         columns
     }
-}
-
-/// Inserts matches, each once per event and campaign.
-pub async fn insert_matches(transaction: &mut PgConnection, matches: &[Match<'_>]) -> Result<(), sqlx::Error> {
-    for chunk in matches.chunks(ROWS_PER_STATEMENT) {
-        sqlx::query(
-            "INSERT INTO matches (event_id, campaign_id, campaign_version, day, user_kind, user_id)
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::date[], $5::text[], $6::text[])
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(chunk.iter().map(|m| m.event_id).collect::<Vec<_>>())
-        .bind(chunk.iter().map(|m| m.campaign_id.as_str()).collect::<Vec<_>>())
-        .bind(chunk.iter().map(|m| m.campaign_version).collect::<Vec<_>>())
-        .bind(chunk.iter().map(|m| m.day).collect::<Vec<_>>())
-        .bind(chunk.iter().map(|m| m.user.map(|u| u.kind.as_str())).collect::<Vec<_>>())
-        .bind(chunk.iter().map(|m| m.user.map(|u| u.id)).collect::<Vec<_>>())
-        .execute(&mut *transaction)
-        .await?;
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::delivery::Delivery;
 use crate::domain::document::{MAX_NAME_CHARS, RESERVED, check_chars, name, optional_text};
 use crate::domain::raw_object::RawObject;
 use crate::domain::rules::{self, Fault, Fields, JsonFields, Scope};
@@ -78,6 +79,8 @@ pub fn validate(document: &RawObject) -> Result<Valid, Vec<Fault>> {
     }
     let status = status(document, &mut faults);
     let triggers = triggers(document, &mut faults);
+    listens_loosely(document, &mut faults);
+    Delivery::read(document, &mut faults);
     let rules = rules::read(document, Scope::Campaign, &mut faults);
     check_objects(document, &mut faults);
     if !faults.is_empty() {
@@ -153,6 +156,18 @@ pub(super) fn triggers(document: &RawObject, faults: &mut Vec<Fault>) -> Vec<Str
         }
     }
     triggers
+}
+
+/// `trigger_match`: does the campaign not mind how its triggers are spelt?
+pub(super) fn listens_loosely(document: &RawObject, faults: &mut Vec<Fault>) -> bool {
+    match optional_text(document, "trigger_match", faults).as_deref() {
+        None | Some("exact") => false,
+        Some("loose") => true,
+        Some(_) => {
+            faults.push(Fault::new("trigger_match", "unknown_value", "must be exact or loose, or absent"));
+            false
+        }
+    }
 }
 
 /// A name, or the object that the second dashboard writes.

@@ -20,6 +20,12 @@ pub const OPT_OUT_TRAIT: &str = "$campaigns_opt_out";
 /// Most test users of one campaign.
 pub const MAX_TEST_USERS: usize = 100;
 
+/// Has a user with these traits opted out? `true`, `"true"` and 1 all say so.
+#[must_use]
+pub fn opted_out(traits: &RawObject) -> bool {
+    traits.get(OPT_OUT_TRAIT).is_some_and(|raw| matches!(raw.get(), "true" | "\"true\"" | "1" | "\"1\""))
+}
+
 /// How one campaign is delivered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivery {

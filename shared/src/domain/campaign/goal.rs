@@ -54,3 +54,32 @@ impl Goal {
         (TimeDelta::zero()..=self.window).contains(&(now - open.at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_converts_what_came_before_it_within_its_window() {
+        let document = RawObject::parse(r#"{"goal":{"event":" bought ","within_seconds":60}}"#).unwrap();
+        let goal = Goal::read(&document, &mut Vec::new()).unwrap();
+        assert_eq!(goal.event, "bought");
+        let open = Open { event_id: Uuid::nil(), at: DateTime::UNIX_EPOCH };
+        let after = |seconds| goal.converts(open, DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds));
+        assert_eq!([-1, 0, 60, 61].map(after), [false, true, true, false]);
+    }
+
+    #[test]
+    fn without_an_event_there_is_no_goal_and_faults_are_named() {
+        let read = |text: &str| {
+            let mut faults = Vec::new();
+            let goal = Goal::read(&RawObject::parse(text).unwrap(), &mut faults);
+            (goal.is_some(), faults.into_iter().map(|f| f.field).collect::<Vec<_>>())
+        };
+        for text in ["{}", r#"{"goal":null}"#, r#"{"goal":{}}"#, r#"{"goal":{"event":"","rolloutPercentage":50}}"#] {
+            assert_eq!(read(text), (false, vec![]), "{text}");
+        }
+        assert_eq!(read(r#"{"goal":[]}"#), (false, vec!["goal".to_owned()]));
+        assert_eq!(read(r#"{"goal":{"event":"e","within_seconds":0}}"#).1, ["goal.within_seconds"]);
+    }
+}

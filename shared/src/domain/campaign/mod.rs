@@ -1,8 +1,9 @@
 //! Which campaigns an event sets off: the one engine that ingest asks for its reply and the worker for the record.
 //!
 //! A campaign document ([`definition`]) is compiled once ([`compile`]) into a [`Catalog`]; an event then meets only the
-//! campaigns that listen to its name. A campaign matches when its status is `active` and all its rules hold
-//! ([`crate::domain::rules`]). Triggers are exact and case-sensitive; a campaign listens to `trigger` and to each of `triggers`.
+//! campaigns that listen to its name: `trigger` and each of `triggers`, exactly as spelt, or with `trigger_match: "loose"` without
+//! case and with `_` as a blank. Then [`delivery`] decides: status or preview, rules ([`crate::domain::rules`]), [`schedule`],
+//! opt-out, roll-out ([`assignment`]), [`caps`], hold-out and variant. A [`goal`] tells what a match was worth.
 //! Nothing here fails on stored data: a malformed campaign is [`Inert`], says why, and harms no other.
 
 pub mod assignment;
@@ -18,7 +19,7 @@ pub mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Contents, Listeners, Triggered, Wants};
 pub use client_object::client_object;
 pub use compiled::{Compiled, Inert, compile};
 pub use definition::{Status, Valid, validate};

@@ -6,6 +6,7 @@
 
 pub mod envelope;
 pub mod fields;
+pub mod leads;
 pub mod normalise;
 mod values;
 

@@ -68,6 +68,11 @@ impl Segments {
         self.0.get(id)
     }
 
+    /// The condition of each, in any order.
+    pub fn iter(&self) -> impl Iterator<Item = &Condition> {
+        self.0.values()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,9 +1,15 @@
 //! Selection: triggers, order, traits wanted, inert neighbours.
 
-use super::{catalog, document, facts, for_user, matched};
-use crate::domain::campaign::{Catalog, compile};
-use crate::domain::rules::{CountWindow, JsonFields, Segments};
+use super::{catalog, document, for_user, matched, with_segments};
+use crate::domain::campaign::{Catalog, Wants};
+use crate::domain::rules::{CountWindow, Segments};
 use crate::domain::segment;
+
+fn wants(catalog: &Catalog, event: &str) -> Wants {
+    let mut wants = Wants::default();
+    catalog.triggered_by(event).listeners().for_each(|listeners| wants.merge(&listeners.wants));
+    wants
+}
 
 fn active(rest: &str) -> String {
     format!(r#"{{"name":"n","status":"active"{rest}}}"#)
@@ -25,15 +31,51 @@ fn triggers_are_exact_and_the_order_given_is_kept() {
 }
 
 #[test]
-fn traits_are_wanted_only_where_an_active_campaign_looks_at_them() {
-    let rule =
-        |kind| format!(r#","trigger":"{kind}","rules":[{{"type":"{kind}","field":"f","operator":"==","value":1}}]"#);
-    let draft =
-        r#"{"status":"draft","trigger":"event","rules":[{"type":"attribute","field":"f","operator":"==","value":1}]}"#;
-    let campaigns = catalog(&[active(&rule("attribute")), active(&rule("event")), draft.to_owned()]);
-    assert!(campaigns.needs_traits("attribute"));
-    assert!(!campaigns.needs_traits("event"));
-    assert!(!campaigns.needs_traits("other"));
+fn a_loose_campaign_does_not_mind_case_and_underscores() {
+    let campaigns = catalog(&[
+        active(r#","trigger":"Screen_Viewed","priority":1"#),
+        active(r#","trigger":"screen viewed","trigger_match":"loose","priority":2"#),
+        active(r#","trigger":"SCREEN_viewed","trigger_match":"loose""#),
+        active(r#","trigger":"Screen_Viewed""#),
+    ]);
+    assert_eq!(
+        matched(&campaigns, "Screen_Viewed", "{}", "{}"),
+        ["c1", "c0", "c2", "c3"],
+        "by priority, then as given"
+    );
+    assert_eq!(matched(&campaigns, "screen_viewed", "{}", "{}"), ["c1", "c2"]);
+    assert!(campaigns.triggered_by("screenviewed").is_empty());
+}
+
+#[test]
+fn a_profile_is_wanted_only_where_a_campaign_looks_at_it() {
+    let asks = r#","rules":[{"type":"attribute","field":"f","operator":"==","value":1}]"#;
+    let campaigns = catalog(&[
+        active(r#","trigger":"anything""#),
+        active(r#","trigger":"receipt","ignore_opt_out":true"#),
+        active(&format!(r#","trigger":"ruled","ignore_opt_out":true{asks}"#)),
+        active(r#","trigger":"capped","ignore_opt_out":true,"frequency_cap":{"per_user":1,"total":9}"#),
+        format!(r#"{{"status":"draft","trigger":"draft"{asks}}}"#),
+    ]);
+    assert!(wants(&campaigns, "anything").traits, "for the opt-out");
+    assert!(wants(&campaigns, "ruled").traits);
+    for event in ["receipt", "draft", "other"] {
+        assert_eq!(wants(&campaigns, event), Wants::default(), "{event}");
+    }
+    let capped = wants(&campaigns, "capped");
+    assert!(!capped.traits && capped.history.contains("c3") && capped.totals.contains("c3"));
+}
+
+#[test]
+fn goals_outlive_their_campaign_and_counted_events_are_known() {
+    let counted = r#"{"type":"event_count","event":"opened","value":3}"#;
+    let campaigns = catalog(&[
+        r#"{"status":"archived","goal":{"event":"bought"}}"#.to_owned(),
+        active(&format!(r#","trigger":"x","rules":[{counted}]"#)),
+    ]);
+    assert_eq!(campaigns.goals("bought").iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["c0"]);
+    assert!(campaigns.goals("sold").is_empty());
+    assert!(campaigns.is_counted("opened") && !campaigns.is_counted("x"));
 }
 
 #[test]
@@ -59,7 +101,7 @@ fn properties_that_are_no_object_meet_only_campaigns_without_event_rules() {
 }
 
 #[test]
-fn what_a_trigger_needs_is_gathered_from_its_campaigns_and_their_segments() {
+fn what_a_segment_counts_is_wanted_by_the_campaigns_that_name_it() {
     let member = r#"{"type":"segment","segment":"s"}"#;
     let counted = r#"{"type":"event_count","event":"opened","value":3,"within":"7d"}"#;
     let segment = format!(r#"{{"name":"s","rules":[{{"type":"trait","field":"f","operator":"exists"}},{counted}]}}"#);
@@ -69,18 +111,12 @@ fn what_a_trigger_needs_is_gathered_from_its_campaigns_and_their_segments() {
         active(r#","trigger":"event","rules":[{"any":[{"type":"context","field":"os.name","operator":"exists"}]}]"#),
         active(r#","trigger":"plain""#),
     ];
-    let compiled = campaigns.iter().map(|text| compile("c", 1, &document(text)));
-    let catalog = Catalog::with_segments(compiled.collect::<Vec<_>>(), segments);
-
-    let needs = catalog.needs("segment");
+    let catalog = with_segments(&campaigns, segments);
     let window = CountWindow { event: "opened".into(), within_seconds: Some(604_800), most: 4 };
-    assert!(needs.traits && !needs.event);
-    assert_eq!(needs.counts.iter().collect::<Vec<_>>(), [&window]);
-    assert_eq!(needs.segments.iter().collect::<Vec<_>>(), ["s"]);
-    assert!(catalog.needs("event").event && !catalog.needs_traits("event"));
-    assert_eq!(catalog.needs("plain"), catalog.needs("no such event"));
-    let all = catalog.needs_for_user();
-    assert!(all.traits && all.event && all.counts.contains(&window));
+    assert_eq!(wants(&catalog, "segment").counts.into_iter().collect::<Vec<_>>(), [window.clone()]);
+    assert!(wants(&catalog, "event").counts.is_empty() && wants(&catalog, "plain").counts.is_empty());
+    assert!(catalog.for_users().wants.counts.contains(&window));
+    assert!(catalog.is_counted("opened"));
 }
 
 #[test]
@@ -95,6 +131,4 @@ fn for_a_user_only_what_holds_whatever_the_event_is_shown() {
     ]);
     assert_eq!(for_user(&campaigns, r#"{"vip":true,"f":1}"#), ["c2", "c3"]);
     assert_eq!(for_user(&campaigns, r#"{"vip":false}"#), Vec::<String>::new());
-    let (traits, event) = (JsonFields::new(r#"{"vip":true}"#), JsonFields::new(r#"{"f":1}"#));
-    assert_eq!(campaigns.for_user(facts(&campaigns, &traits, &event)).count(), 2, "an event at hand changes nothing");
 }

@@ -150,7 +150,7 @@ fn a_stored_campaign_is_inert_only_for_what_matching_needs() {
     let inert = compile("c", 7, &document(r#"{"status":"active","rules":[null,1,[],{}],"config":"{}"}"#)).unwrap_err();
     assert_eq!((inert.id.as_str(), inert.version, inert.faults.len()), ("c", 7, 6));
     assert!(
-        inert.to_string().starts_with("campaign c matches nothing until it is mended: rules[0] must be an object"),
+        inert.to_string().starts_with("campaign c does nothing until it is mended: rules[0] must be an object"),
         "{inert}"
     );
     assert!(inert.to_string().ends_with("(and 3 more)"), "{inert}");
@@ -158,4 +158,25 @@ fn a_stored_campaign_is_inert_only_for_what_matching_needs() {
     for text in ["{}", r#"{"name":5,"status":"live","type":[]}"#, r#"{"status":7,"rules":null,"targeting":null}"#] {
         assert!(compile("c", 1, &document(text)).is_ok(), "{text}");
     }
+}
+
+#[test]
+fn what_is_not_a_rule_is_checked_as_well() {
+    let text = r#"{"name":"n","trigger_match":"fuzzy","priority":"high","schedule":{"time_zone":"Nowhere"},"targeting":[{"page":"home"}],
+        "frequency_cap":{"per_user":0},"rollout_percentage":200,"variants":[{"weight":1}],"goal":{"within_seconds":-1},"test_users":"me"}"#;
+    assert_eq!(
+        faults(text),
+        [
+            fault("trigger_match", "unknown_value"),
+            fault("priority", "wrong_type"),
+            fault("schedule.time_zone", "unknown_value"),
+            fault("frequency_cap.per_user", "out_of_range"),
+            fault("rollout_percentage", "out_of_range"),
+            fault("variants[0].name", "required"),
+            fault("goal.within_seconds", "out_of_range"),
+            fault("test_users", "wrong_type"),
+        ]
+    );
+    let stored = compile("c", 1, &document(r#"{"status":"active","schedule":{"windows":5}}"#)).unwrap_err();
+    assert_eq!(stored.faults[0].field, "schedule.windows");
 }
