@@ -116,6 +116,8 @@ async fn a_flag_is_shown_changed_and_deleted_under_its_key_and_remembers_its_his
     assert_eq!(again["flag"]["_version"], 4, "a key made anew goes on counting");
     let stale = admin.send("PUT", &path, &[("if-match", "\"1\"")], br#"{"enabled":true}"#).await.unwrap();
     assert_eq!((stale.status, &stale.json()["current_version"]), (412, &json!(4)));
+    let body = br#"{"key":"absent"}"#;
+    assert_eq!(admin.send("POST", FEATURES, &[("if-match", "\"1\"")], body).await.unwrap().status, 412);
     let restored = send(&admin, "POST", &format!("{path}/restore"), &json!({"version": 2})).await.json();
     assert_eq!((&restored["enabled"], &restored["value"]), (&json!(false), &json!("a")));
     assert_eq!(history(&admin, &path).await, ["restore", "create", "delete", "change", "create"]);

@@ -82,16 +82,17 @@ pub async fn list(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn create_or_replace(edit: &Edit<'_>, checked: Checked) -> Result<Written, Problem> {
-    let copy = || Checked { document: checked.document.clone(), notes: checked.notes.clone() };
     loop {
         if edit.find().await?.is_some() {
-            match edit.change(|_| Ok(copy())).await {
+            match edit.change(|_| Ok(checked.clone())).await {
                 // Deleted in the meantime.
                 Err(problem) if problem.kind() == Kind::NotFound => {}
                 result => return result,
             }
         }
-        if let Some(written) = edit.create(copy()).await? {
+        // Nothing is there: a client that means a version of it is mistaken.
+        edit.condition.check(0)?;
+        if let Some(written) = edit.create(checked.clone()).await? {
             return Ok(written);
         }
     }
@@ -118,5 +119,5 @@ fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
     if document.get("enabled").is_none_or(|raw| raw.get() == "null") {
         document.set("enabled", &true).map_err(|e| vec![Fault::new("", "unwritable", e.to_string())])?;
     }
-    Ok(Checked { document, notes: Vec::new() })
+    Ok(Checked::new(document, 0))
 }

@@ -51,5 +51,5 @@ fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
     if name.is_none_or(|name| name.trim().is_empty()) {
         return Err(vec![Fault::new("name", "required", "must not be missing or blank")]);
     }
-    Ok(Checked { document: document.clone(), notes: Vec::new() })
+    Ok(Checked::new(document.clone(), 0))
 }
