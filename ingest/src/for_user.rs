@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shared::domain::rules::{Facts, NoCounts};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
 
@@ -49,6 +51,14 @@ async fn answer(app: &App, headers: &HeaderMap, query: Option<&str>) -> Result<R
             )
         })?,
     };
-    let campaigns = snapshot.catalog.for_user(&traits).into_iter().filter_map(|c| c.client_object.as_deref()).collect();
+    let facts = Facts {
+        traits: &traits,
+        properties: None,
+        context: None,
+        counts: &NoCounts,
+        segments: snapshot.catalog.segments(),
+        now: Utc::now(),
+    };
+    let campaigns = snapshot.catalog.for_user(facts).filter_map(|c| c.client_object.as_deref()).collect();
     crate::intake::ok(&Campaigns { campaigns })
 }

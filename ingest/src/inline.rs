@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use shared::domain::campaign::{Compiled, Facts, Fields, JsonFields};
+use shared::domain::campaign::Compiled;
 use shared::domain::event::Event;
+use shared::domain::rules::{Facts, Fields, JsonFields, NoCounts, UnknownFields};
 use shared::domain::user_key::UserKey;
 use shared::store::catalog::Snapshot;
 
@@ -42,18 +43,17 @@ pub async fn matched(app: &App, event: &Event<'_>, key: Option<UserKey<'_>>) -> 
     if snapshot.catalog.triggered_by(trigger).is_empty() {
         return Matched::default();
     }
-    let properties = event.properties.as_deref().map_or("{}", RawValue::get);
     let Some(key) = key.filter(|_| snapshot.catalog.needs_traits(trigger)) else {
         // A stranger has no traits.
-        return evaluate(app, &snapshot, trigger, &JsonFields::none(), properties, None);
+        return evaluate(app, &snapshot, trigger, &JsonFields::none(), event, None);
     };
     match traits::current(app, key).await {
-        Some(traits) => evaluate(app, &snapshot, trigger, &traits, properties, None),
+        Some(traits) => evaluate(app, &snapshot, trigger, &traits, event, None),
         None => {
             app.metrics.inline_incomplete();
             let why = "the user's traits cannot be read just now";
-            // Without traits every rule on them fails, so what remains was decided without.
-            evaluate(app, &snapshot, trigger, &JsonFields::none(), properties, Some(why))
+            // Every rule on them is unknown, so what remains was decided without.
+            evaluate(app, &snapshot, trigger, &UnknownFields, event, Some(why))
         }
     }
 }
@@ -63,10 +63,18 @@ fn evaluate(
     snapshot: &Snapshot,
     trigger: &str,
     traits: &dyn Fields,
-    properties: &str,
+    event: &Event<'_>,
     incomplete: Option<&'static str>,
 ) -> Matched {
-    let facts = Facts { traits, properties: &JsonFields::new(properties) };
+    let (properties, context) = (JsonFields::of(event.properties.as_deref()), JsonFields::of(event.context.as_deref()));
+    let facts = Facts {
+        traits,
+        properties: Some(&properties),
+        context: Some(&context),
+        counts: &NoCounts,
+        segments: snapshot.catalog.segments(),
+        now: event.received_at,
+    };
     let campaigns: Vec<_> = snapshot.catalog.matches(trigger, facts).cloned().collect();
     app.metrics.inline_matches(campaigns.len());
     Matched { campaigns, incomplete }

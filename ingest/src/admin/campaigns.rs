@@ -18,8 +18,8 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use http::HeaderMap;
 use serde::Deserialize;
-use shared::domain::campaign::definition::MAX_NAME_CHARS;
 use shared::domain::campaign::{Fault, Status, validate};
+use shared::domain::document::MAX_NAME_CHARS;
 use shared::domain::raw_object::RawObject;
 use shared::store::documents::{CAMPAIGNS, Stored, Wanted};
 

@@ -13,8 +13,9 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use shared::domain::campaign::Fault;
+use shared::domain::feature;
 use shared::domain::raw_object::RawObject;
+use shared::domain::rules::Fault;
 use shared::store::documents::{FEATURES, Wanted};
 
 use super::documents::{answered, document};
@@ -37,7 +38,7 @@ pub static RESOURCE: Resource = Resource {
     fixed: &["key"],
     shows_deleted: false,
     check,
-    faults: |row| check(&row.document()).err().unwrap_or_default(),
+    faults: |row| feature::compile(&row.document()).err().unwrap_or_default(),
     shape: plain_shape,
 };
 
@@ -107,17 +108,11 @@ fn key(sent: &RawObject) -> Result<String, Problem> {
     key.ok_or_else(missing)
 }
 
-// Stands in for `domain::feature::validate`, which reads values, rules and roll-out too.
 fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
-    let key = document.get("key").and_then(|raw| String::deserialize(raw).ok()).unwrap_or_default();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
-    if key.is_empty() || key.len() > 255 || !key.bytes().all(plain) {
-        let message = "must be 1 to 255 letters, digits, `_`, `.`, `:` or `-`";
-        return Err(vec![Fault::new("key", "unknown_value", message)]);
-    }
-    let mut document = document.clone();
+    let valid = feature::validate(document)?;
+    let mut document = valid.document;
     if document.get("enabled").is_none_or(|raw| raw.get() == "null") {
         document.set("enabled", &true).map_err(|e| vec![Fault::new("", "unwritable", e.to_string())])?;
     }
-    Ok(Checked::new(document, 0))
+    Ok(Checked::new(document, valid.dropped_artefact_rules))
 }

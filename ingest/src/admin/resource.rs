@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
 use shared::domain::campaign::Fault;
-use shared::domain::campaign::definition::RESERVED;
+use shared::domain::document::RESERVED;
 use shared::domain::raw_object::RawObject;
 use shared::store::documents::{Collection, Stored};
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
-use serde::Deserialize;
-use shared::domain::campaign::Fault;
 use shared::domain::raw_object::RawObject;
+use shared::domain::rules::Fault;
+use shared::domain::segment;
 use shared::store::documents::{SEGMENTS, Wanted};
 
 use super::documents::{self, answered};
@@ -30,7 +30,7 @@ pub static RESOURCE: Resource = Resource {
     fixed: &[],
     shows_deleted: false,
     check,
-    faults: |row| check(&row.document()).err().unwrap_or_default(),
+    faults: |row| segment::compile(&row.document()).err().unwrap_or_default(),
     shape: plain_shape,
 };
 
@@ -45,11 +45,7 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
     answered(documents::list(&RESOURCE, &app, &query, Wanted::default()).await)
 }
 
-// Stands in for `domain::segment::validate`, which reads the rules too.
 fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
-    let name = document.get("name").and_then(|raw| String::deserialize(raw).ok());
-    if name.is_none_or(|name| name.trim().is_empty()) {
-        return Err(vec![Fault::new("name", "required", "must not be missing or blank")]);
-    }
-    Ok(Checked::new(document.clone(), 0))
+    let valid = segment::validate(document)?;
+    Ok(Checked::new(valid.document, valid.dropped_artefact_rules))
 }

@@ -5,14 +5,18 @@
 
 pub mod campaign;
 pub mod day;
+pub mod document;
 pub mod event;
 pub mod event_id;
+pub mod feature;
 pub mod intake;
 pub mod json_text;
 pub mod limits;
 pub mod message;
 pub mod outcome;
 pub mod raw_object;
+pub mod rules;
+pub mod segment;
 pub mod timestamp;
 pub mod traits;
 pub mod user_key;

@@ -32,22 +32,32 @@ impl ClientTime {
 /// Reads a time that came as a JSON string.
 #[must_use]
 pub fn parse_text(text: &str) -> ClientTime {
+    match parse_text_of_any_year(text) {
+        ClientTime::Instant(instant) => within_years(instant),
+        ClientTime::Zoneless(local) => zoneless(local),
+        ClientTime::Unreadable => ClientTime::Unreadable,
+    }
+}
+
+/// The same, but not only of the years that events have: a date of birth may lie before 1970.
+#[must_use]
+pub fn parse_text_of_any_year(text: &str) -> ClientTime {
     let text = text.trim();
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-        return within_years(instant.with_timezone(&Utc));
+        return ClientTime::Instant(instant.with_timezone(&Utc));
     }
     for format in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z"] {
         if let Ok(instant) = DateTime::parse_from_str(text, format) {
-            return within_years(instant.with_timezone(&Utc));
+            return ClientTime::Instant(instant.with_timezone(&Utc));
         }
     }
     for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
         if let Ok(local) = NaiveDateTime::parse_from_str(text, format) {
-            return zoneless(local);
+            return ClientTime::Zoneless(local);
         }
     }
     match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        Ok(date) => zoneless(date.and_time(chrono::NaiveTime::MIN)),
+        Ok(date) => ClientTime::Zoneless(date.and_time(chrono::NaiveTime::MIN)),
         Err(_) => ClientTime::Unreadable,
     }
 }

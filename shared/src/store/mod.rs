@@ -9,4 +9,6 @@ pub mod changes;
 pub mod connection;
 pub mod documents;
 pub mod durability;
+pub mod occurrences;
 pub mod schema;
+pub mod shown;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use serde_json::value::RawValue;
-use shared::domain::campaign::{Facts, JsonFields};
 use shared::domain::event::{Event, EventType};
+use shared::domain::rules::{Facts, JsonFields, NoCounts};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
 use uuid::Uuid;
@@ -71,8 +71,16 @@ pub fn walk<'a>(events: &[&'a Incoming<'a>], mut traits: HashMap<UserKey<'a>, Tr
         if context.catalog.triggered_by(trigger).is_empty() {
             continue;
         }
-        let properties = event.properties.as_deref().map_or_else(JsonFields::none, |p| JsonFields::new(p.get()));
-        let facts = Facts { traits: user.and_then(|u| traits.get(&u)).unwrap_or(&nobody), properties: &properties };
+        let properties = JsonFields::of(event.properties.as_deref());
+        let event_context = JsonFields::of(event.context.as_deref());
+        let facts = Facts {
+            traits: user.and_then(|u| traits.get(&u)).unwrap_or(&nobody),
+            properties: Some(&properties),
+            context: Some(&event_context),
+            counts: &NoCounts,
+            segments: context.catalog.segments(),
+            now: event.received_at,
+        };
         walked.matches.extend(context.catalog.matches(trigger, facts).map(|campaign| Match {
             event_id: event.id,
             campaign_id: campaign.id.clone(),

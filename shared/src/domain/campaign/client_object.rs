@@ -3,12 +3,14 @@
 //! Their parsers give up on a whole list when one campaign lacks the shape they expect, so the fields they need are always
 //! there and of the right type, whatever an import has stored; every other field of the document is passed on as it is.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::definition::{self, Status};
+use crate::domain::document::RESERVED;
 use crate::domain::raw_object::RawObject;
 
 #[derive(Serialize)]
@@ -19,7 +21,7 @@ struct ClientObject<'a> {
     kind: String,
     status: String,
     trigger: Option<String>,
-    rules: &'a RawValue,
+    rules: Cow<'a, RawValue>,
     config: &'a RawValue,
     targeting: Option<&'a RawValue>,
     #[serde(rename = "createdAt")]
@@ -52,18 +54,24 @@ pub fn client_object(
         kind: definition::kind(document),
         status: text(document, "status").unwrap_or_else(|| Status::Draft.as_str().to_owned()),
         trigger: definition::triggers(document, &mut Vec::new()).into_iter().next(),
-        rules: starting_with(document, "rules", '[').map_or_else(|| serde_json::from_str("[]"), Ok)?,
+        rules: rules(document)?,
         config: starting_with(document, "config", '{').map_or_else(|| serde_json::from_str("{}"), Ok)?,
         targeting: starting_with(document, "targeting", '{'),
         created_at,
         updated_at,
         created_at_snake: created_at,
-        others: document
-            .iter()
-            .filter(|(key, _)| !SHAPED.contains(key) && !definition::RESERVED.contains(key))
-            .collect(),
+        others: document.iter().filter(|(key, _)| !SHAPED.contains(key) && !RESERVED.contains(key)).collect(),
     };
     serde_json::value::to_raw_value(&object)
+}
+
+/// Always an array; one group in its place is shown as an array of it.
+fn rules(document: &RawObject) -> serde_json::Result<Cow<'_, RawValue>> {
+    if let Some(array) = starting_with(document, "rules", '[') {
+        return Ok(Cow::Borrowed(array));
+    }
+    let only: Vec<&RawValue> = starting_with(document, "rules", '{').into_iter().collect();
+    serde_json::value::to_raw_value(&only).map(Cow::Owned)
 }
 
 fn text(document: &RawObject, key: &str) -> Option<String> {

@@ -5,19 +5,8 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::definition::{self, Status};
-use super::fault::Fault;
-use super::fields::Fields;
-use super::rule::{Rule, Rules, Source};
 use crate::domain::raw_object::RawObject;
-
-/// What is known when a campaign is matched.
-#[derive(Clone, Copy)]
-pub struct Facts<'a> {
-    /// Traits of the user at that point in the user's order.
-    pub traits: &'a dyn Fields,
-    /// Properties of the event.
-    pub properties: &'a dyn Fields,
-}
+use crate::domain::rules::{self, Condition, Facts, Fault, Needs, Scope};
 
 /// A campaign ready to match.
 #[derive(Debug)]
@@ -30,7 +19,8 @@ pub struct Compiled {
     pub client_object: Option<Box<RawValue>>,
     pub(super) active: bool,
     pub(super) triggers: Vec<String>,
-    rules: Vec<Rule>,
+    /// What its rules ask.
+    pub condition: Condition,
 }
 
 /// A stored campaign that never matches, because it is malformed.
@@ -62,7 +52,7 @@ impl fmt::Display for Inert {
 pub fn compile(id: &str, version: i64, document: &RawObject) -> Result<Compiled, Inert> {
     let mut faults = Vec::new();
     let triggers = definition::triggers(document, &mut faults);
-    let rules = Rules::read(document, &mut faults);
+    let rules = rules::read(document, Scope::Campaign, &mut faults);
     definition::check_objects(document, &mut faults);
     if !faults.is_empty() {
         return Err(Inert { id: id.to_owned(), version, faults });
@@ -74,7 +64,7 @@ pub fn compile(id: &str, version: i64, document: &RawObject) -> Result<Compiled,
         client_object: None,
         active: active.as_deref() == Some(Status::Active.as_str()),
         triggers,
-        rules: rules.compiled,
+        condition: rules.condition,
     })
 }
 
@@ -85,16 +75,15 @@ impl Compiled {
         Self { client_object: Some(object), ..self }
     }
 
-    /// Do all rules hold? Status and trigger are not looked at.
+    /// Do all rules certainly hold? Status and trigger are not looked at.
     #[must_use]
     pub fn rules_hold(&self, facts: &Facts<'_>) -> bool {
-        self.rules.iter().all(|rule| match rule.source {
-            Source::Trait => rule.holds(facts.traits),
-            Source::Property => rule.holds(facts.properties),
-        })
+        self.condition.holds(facts).is_true()
     }
 
-    pub(super) fn has_rule_on(&self, source: Source) -> bool {
-        self.rules.iter().any(|rule| rule.source == source)
+    /// What the rules look at.
+    #[must_use]
+    pub fn needs(&self) -> &Needs {
+        self.condition.needs()
     }
 }

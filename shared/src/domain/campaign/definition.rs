@@ -5,21 +5,16 @@
 //! import may have brought what the door would have refused.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::fault::Fault;
-use super::fields::{Fields, JsonFields};
-use super::rule::Rules;
+use crate::domain::document::{MAX_NAME_CHARS, RESERVED, check_chars, name, optional_text};
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::{self, Fault, Fields, JsonFields, Scope};
 
-/// Longest name and longest type, in characters (the old server's limit).
-pub const MAX_NAME_CHARS: usize = 255;
 /// Longest trigger, in characters: no event has a longer name.
 pub const MAX_TRIGGER_CHARS: usize = 200;
 /// Most triggers of one campaign.
 pub const MAX_TRIGGERS: usize = 200;
-
-/// What the server says about a document; one that carries them gets them taken out.
-pub const RESERVED: [&str; 7] = ["id", "createdAt", "updatedAt", "created_at", "_version", "_notes", "_faults"];
 
 /// Where a campaign stands in its life. Without a status it never was active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +54,7 @@ impl Status {
 /// A document fit to be saved, and its fields that have a meaning of their own.
 #[derive(Debug)]
 pub struct Valid {
-    /// The cleaned document: name trimmed, `type` filled in, no artefact rules, nothing [`RESERVED`].
+    /// The cleaned document: name trimmed, `type` filled in, no artefact rules, `rules` an array, nothing [`RESERVED`].
     pub document: RawObject,
     /// Not blank, trimmed.
     pub name: String,
@@ -83,7 +78,7 @@ pub fn validate(document: &RawObject) -> Result<Valid, Vec<Fault>> {
     }
     let status = status(document, &mut faults);
     let triggers = triggers(document, &mut faults);
-    let rules = Rules::read(document, &mut faults);
+    let rules = rules::read(document, Scope::Campaign, &mut faults);
     check_objects(document, &mut faults);
     if !faults.is_empty() {
         return Err(faults);
@@ -94,27 +89,15 @@ pub fn validate(document: &RawObject) -> Result<Valid, Vec<Fault>> {
     Ok(Valid { document: cleaned, name, kind, status, triggers, dropped_artefact_rules: rules.artefacts })
 }
 
-fn clean(document: &RawObject, name: &str, kind: &str, rules: &Rules<'_>) -> serde_json::Result<RawObject> {
+fn clean(document: &RawObject, name: &str, kind: &str, rules: &rules::Read<'_>) -> serde_json::Result<RawObject> {
     let mut cleaned = document.clone();
     for key in RESERVED {
         cleaned.remove(key);
     }
     cleaned.set("name", name)?;
     cleaned.set("type", kind)?;
-    if rules.artefacts > 0 {
-        cleaned.set("rules", &rules.kept)?;
-    }
+    rules.clean(&mut cleaned)?;
     Ok(cleaned)
-}
-
-fn name(document: &RawObject, faults: &mut Vec<Fault>) -> String {
-    let before = faults.len();
-    let name = optional_text(document, "name", faults).unwrap_or_default().trim().to_owned();
-    if name.is_empty() && faults.len() == before {
-        faults.push(Fault::new("name", "required", "must not be missing or blank"));
-    }
-    check_chars("name", &name, MAX_NAME_CHARS, faults);
-    name
 }
 
 fn status(document: &RawObject, faults: &mut Vec<Fault>) -> Option<Status> {
@@ -148,8 +131,8 @@ pub(super) fn triggers(document: &RawObject, faults: &mut Vec<Fault>) -> Vec<Str
     let Some(raw) = document.get("triggers") else {
         return triggers;
     };
-    let Ok(listed) = Option::<Vec<String>>::deserialize(raw) else {
-        faults.push(Fault::new("triggers", "wrong_type", "must be an array of event names (strings), or absent"));
+    let Ok(listed) = serde_json::from_str::<Option<Vec<&RawValue>>>(raw.get()) else {
+        faults.push(Fault::new("triggers", "wrong_type", "must be an array of event names, or absent"));
         return triggers;
     };
     let listed = listed.unwrap_or_default();
@@ -158,8 +141,13 @@ pub(super) fn triggers(document: &RawObject, faults: &mut Vec<Fault>) -> Vec<Str
         faults.push(Fault::new("triggers", "too_many", message));
         return triggers;
     }
-    for (index, trigger) in listed.into_iter().enumerate() {
-        check_chars(&format!("triggers[{index}]"), &trigger, MAX_TRIGGER_CHARS, faults);
+    for (index, raw) in listed.into_iter().enumerate() {
+        let path = format!("triggers[{index}]");
+        let Some(trigger) = listed_trigger(raw) else {
+            faults.push(Fault::new(path, "wrong_type", r#"must be an event name, or an object {"event": name}"#));
+            continue;
+        };
+        check_chars(&path, &trigger, MAX_TRIGGER_CHARS, faults);
         if !trigger.is_empty() && !triggers.contains(&trigger) {
             triggers.push(trigger);
         }
@@ -167,27 +155,22 @@ pub(super) fn triggers(document: &RawObject, faults: &mut Vec<Fault>) -> Vec<Str
     triggers
 }
 
-/// SDKs lose their whole list of campaigns over one `config` or `targeting` that is no object.
-pub(super) fn check_objects(document: &RawObject, faults: &mut Vec<Fault>) {
-    for key in ["config", "targeting"] {
-        if document.get(key).is_some_and(|value| !value.get().starts_with('{') && value.get() != "null") {
-            faults.push(Fault::new(key, "wrong_type", "must be a JSON object (not its text), or absent"));
-        }
+/// A name, or the object that the second dashboard writes.
+fn listed_trigger(raw: &RawValue) -> Option<String> {
+    match RawObject::parse(raw.get()) {
+        Ok(object) => String::deserialize(object.get("event")?).ok(),
+        Err(_) => String::deserialize(raw).ok(),
     }
 }
 
-/// The string at `key`; missing and null are both `None`.
-fn optional_text(document: &RawObject, key: &str, faults: &mut Vec<Fault>) -> Option<String> {
-    let text = Option::<String>::deserialize(document.get(key)?);
-    text.unwrap_or_else(|_| {
-        faults.push(Fault::new(key, "wrong_type", "must be a string"));
-        None
-    })
-}
-
-fn check_chars(field: &str, text: &str, limit: usize, faults: &mut Vec<Fault>) {
-    let length = text.chars().count();
-    if length > limit {
-        faults.push(Fault::new(field, "too_long", format!("is {length} characters long; at most {limit} are allowed")));
+/// SDKs lose their whole list of campaigns over one `config` that is no object. An array of `targeting` is the second dashboard's;
+/// clients are shown null in its place.
+pub(super) fn check_objects(document: &RawObject, faults: &mut Vec<Fault>) {
+    let starts = |key| document.get(key).filter(|value| value.get() != "null")?.get().chars().next();
+    if starts("config").is_some_and(|first| first != '{') {
+        faults.push(Fault::new("config", "wrong_type", "must be a JSON object (not its text), or absent"));
+    }
+    if starts("targeting").is_some_and(|first| !matches!(first, '{' | '[')) {
+        faults.push(Fault::new("targeting", "wrong_type", "must be a JSON object or array (not its text), or absent"));
     }
 }

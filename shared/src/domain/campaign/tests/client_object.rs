@@ -46,3 +46,9 @@ fn wrong_types_never_reach_a_parser() {
     assert_eq!(value["config"], json!({}));
     assert_eq!(value["targeting"], Value::Null);
 }
+
+#[test]
+fn one_stored_group_is_shown_as_an_array() {
+    let value: Value = serde_json::from_str(&object(r#"{"rules":{"all":[]}}"#)).unwrap();
+    assert_eq!(value["rules"], json!([{"all": []}]));
+}

@@ -62,9 +62,9 @@ fn triggers_are_gathered_without_duplicates() {
 
 #[test]
 fn every_fault_is_named_at_once() {
-    let text = r#"{"type":5,"status":"live","trigger":[],"triggers":[{}],"config":"{}","targeting":[],
+    let text = r#"{"type":5,"status":"live","trigger":[],"triggers":["a",{},{"event":5}],"config":"{}","targeting":"[]",
         "rules":[null,{"field":"","operator":"=~","value":{}},{"type":"event","field":"unknown","operator":"==","value":""},
-                 {"operator":5,"value":[1]},{"field":"f","operator":"==","value":1e999}]}"#;
+                 {"operator":5,"value":[1]},{"field":"f","operator":"==","value":1e999},{"any":[{"all":[{"field":"f"}]},[]]}]}"#;
     assert_eq!(
         faults(text),
         [
@@ -72,21 +72,23 @@ fn every_fault_is_named_at_once() {
             fault("type", "wrong_type"),
             fault("status", "unknown_value"),
             fault("trigger", "wrong_type"),
-            fault("triggers", "wrong_type"),
+            fault("triggers[1]", "wrong_type"),
+            fault("triggers[2]", "wrong_type"),
             fault("rules[0]", "wrong_type"),
             fault("rules[1].field", "required"),
             fault("rules[1].operator", "unknown_value"),
-            fault("rules[1].value", "wrong_type"),
             fault("rules[3].field", "required"),
             fault("rules[3].operator", "required"),
-            fault("rules[3].value", "wrong_type"),
             fault("rules[4].value", "wrong_type"),
+            fault("rules[5].any[0].all[0].operator", "required"),
+            fault("rules[5].any[1]", "wrong_type"),
             fault("config", "wrong_type"),
             fault("targeting", "wrong_type"),
         ]
     );
     assert_eq!(faults(r#"{"name":5}"#), [fault("name", "wrong_type")]);
     assert_eq!(faults(r#"{"name":" ","rules":{}}"#), [fault("name", "required"), fault("rules", "wrong_type")]);
+    assert_eq!(faults(r#"{"name":"n","triggers":{}}"#), [fault("triggers", "wrong_type")]);
 }
 
 #[test]
@@ -113,12 +115,34 @@ fn limits_are_inclusive() {
 
 #[test]
 fn a_fault_tells_a_person_where_and_what() {
-    let faults = validate(&document(r#"{"name":"n","rules":[{"field":"f","operator":"=~","value":1}]}"#)).unwrap_err();
-    assert_eq!(faults[0].to_string(), r#"rules[0].operator is "=~"; it must be one of == != > >= < <= contains"#);
+    let faults = validate(&document(r#"{"name":"n","rules":[{"field":"f","operator":"==","value":{}}]}"#)).unwrap_err();
+    assert_eq!(faults[0].to_string(), "rules[0].value must be a string, a number, true, false or null");
     assert_eq!(
         serde_json::to_string(&faults[0]).unwrap(),
-        r#"{"field":"rules[0].operator","code":"unknown_value","message":"is \"=~\"; it must be one of == != > >= < <= contains"}"#
+        r#"{"field":"rules[0].value","code":"wrong_type","message":"must be a string, a number, true, false or null"}"#
     );
+}
+
+#[test]
+fn what_the_second_dashboard_writes_may_be_saved() {
+    let text = r#"{"name":"n","status":"active","triggers":[{"event":"a","id":1},"b",{"event":"a"}],"targeting":[{"page":"home"}],
+        "rules":[{"type":"attribute","field":"tier","operator":"equals","value":"gold"}]}"#;
+    let valid = validate(&document(text)).unwrap();
+    assert_eq!(valid.triggers, ["a", "b"]);
+    assert!(valid.document.to_json().contains(r#""operator":"equals""#), "the document keeps its spelling");
+    assert!(compile("c", 1, &document(text)).is_ok());
+    for targeting in ["{}", "[]", "null"] {
+        let text = format!(r#"{{"name":"n","targeting":{targeting}}}"#);
+        assert_eq!(validate(&document(&text)).unwrap().document.get("targeting").unwrap().get(), targeting);
+    }
+}
+
+#[test]
+fn one_group_in_place_of_the_rules_is_kept_as_an_array() {
+    let group = r#"{"any":[{"field":"f","operator":"exists"}]}"#;
+    let valid = validate(&document(&format!(r#"{{"name":"n","rules":{group}}}"#))).unwrap();
+    assert_eq!(valid.document.get("rules").unwrap().get(), format!("[{group}]"));
+    assert_eq!(faults(r#"{"name":"n","rules":{"any":[{}]}}"#)[0], fault("rules.any[0].field", "required"));
 }
 
 #[test]

@@ -4,11 +4,13 @@ mod catalog;
 mod client_object;
 mod door;
 mod legacy;
-mod reference;
-mod semantics;
+mod selection;
 
-use super::{Catalog, Compiled, Facts, Inert, JsonFields, compile};
+use chrono::DateTime;
+
+use super::{Catalog, Compiled, Inert, compile};
 use crate::domain::raw_object::RawObject;
+use crate::domain::rules::{Facts, Fields, JsonFields, NoCounts};
 
 fn document(text: &str) -> RawObject {
     RawObject::parse(text).unwrap_or_else(|error| panic!("{error} in {text}"))
@@ -20,15 +22,25 @@ fn catalog(documents: &[String]) -> Catalog {
     Catalog::new(compiled.collect::<Vec<Result<Compiled, Inert>>>())
 }
 
+fn facts<'a>(catalog: &'a Catalog, traits: &'a dyn Fields, properties: &'a dyn Fields) -> Facts<'a> {
+    Facts {
+        traits,
+        properties: Some(properties),
+        context: Some(properties),
+        counts: &NoCounts,
+        segments: catalog.segments(),
+        now: DateTime::UNIX_EPOCH,
+    }
+}
+
 /// Ids of the campaigns that match, in order.
 fn matched(catalog: &Catalog, event: &str, traits: &str, properties: &str) -> Vec<String> {
     let (traits, properties) = (JsonFields::new(traits), JsonFields::new(properties));
-    let facts = Facts { traits: &traits, properties: &properties };
-    catalog.matches(event, facts).map(|campaign| campaign.id.clone()).collect()
+    catalog.matches(event, facts(catalog, &traits, &properties)).map(|campaign| campaign.id.clone()).collect()
 }
 
 /// Ids of the campaigns for a user, in order.
 fn for_user(catalog: &Catalog, traits: &str) -> Vec<String> {
-    let campaigns = catalog.for_user(&document(traits));
-    campaigns.iter().map(|campaign| campaign.id.clone()).collect()
+    let (traits, any_event) = (document(traits), JsonFields::none());
+    catalog.for_user(facts(catalog, &traits, &any_event)).map(|campaign| campaign.id.clone()).collect()
 }

@@ -9,10 +9,29 @@ use serde_json::value::RawValue;
 
 use crate::domain::raw_object::RawObject;
 
-/// Named values. The lookup is flat: `a.b` is one key.
+/// Named values. The lookup here is flat, `a.b` is one key; [`super::path`] descends.
 pub trait Fields {
     /// The value under `name`; `None` when there is no such key.
     fn field(&self, name: &str) -> Option<&RawValue>;
+
+    /// Could the values be read at all? If not, every rule on them is unknown, not false.
+    fn is_known(&self) -> bool {
+        true
+    }
+}
+
+/// Values that cannot be read just now.
+#[derive(Debug, Clone, Copy)]
+pub struct UnknownFields;
+
+impl Fields for UnknownFields {
+    fn field(&self, _name: &str) -> Option<&RawValue> {
+        None
+    }
+
+    fn is_known(&self) -> bool {
+        false
+    }
 }
 
 impl Fields for RawObject {
@@ -35,16 +54,27 @@ impl<'a> JsonFields<'a> {
         Self { text, index: OnceCell::new() }
     }
 
+    /// Fields of an object that may be missing, which is like one without any.
+    #[must_use]
+    pub fn of(object: Option<&'a RawValue>) -> Self {
+        Self::new(object.map_or("{}", RawValue::get))
+    }
+
     /// No fields.
     #[must_use]
     pub fn none() -> Self {
         Self::new("{}")
     }
+
+    /// The value under `name`, borrowed from the text.
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.index.get_or_init(|| serde_json::from_str(self.text).unwrap_or_default()).get(name).copied()
+    }
 }
 
 impl Fields for JsonFields<'_> {
     fn field(&self, name: &str) -> Option<&RawValue> {
-        self.index.get_or_init(|| serde_json::from_str(self.text).unwrap_or_default()).get(name).copied()
+        self.get(name)
     }
 }
 

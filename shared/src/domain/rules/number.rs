@@ -31,6 +31,25 @@ impl Number {
         double.is_finite().then_some(Self::Double(double))
     }
 
+    /// The value, if it has no fraction: `5.0` has none.
+    #[must_use]
+    pub fn whole(self) -> Option<i128> {
+        match self {
+            Self::Whole(whole) => Some(whole),
+            Self::Double(double) if double.fract() == 0.0 && double.abs() < I128_END => Some(double as i128),
+            Self::Double(_) => None,
+        }
+    }
+
+    /// The nearest double.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Whole(whole) => whole as f64,
+            Self::Double(double) => double,
+        }
+    }
+
     /// Order by value, whatever the spelling.
     #[must_use]
     pub fn compare(self, other: Self) -> Ordering {
@@ -111,6 +130,13 @@ mod tests {
         assert_eq!(compare("-0.0", "0"), Ordering::Equal);
         assert_eq!(Number::parse("-0.0").unwrap().to_string(), "0");
         assert_eq!(Number::parse("1e21").unwrap().to_string(), "1000000000000000000000");
+    }
+
+    #[test]
+    fn whole_numbers_are_told_from_fractions() {
+        for (text, whole) in [("5", Some(5)), ("5.0", Some(5)), ("-1e2", Some(-100)), ("5.5", None), ("1e300", None)] {
+            assert_eq!(Number::parse(text).unwrap().whole(), whole, "{text}");
+        }
     }
 
     #[test]

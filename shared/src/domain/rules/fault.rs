@@ -1,15 +1,17 @@
-//! What is wrong with a campaign: one value per broken rule of the format, so that an editor is told everything at once.
+//! What is wrong with a document that an editor owns (a campaign, a segment, a feature): one value per mistake, so that the
+//! editor is told everything at once.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One mistake in a campaign document.
+/// One mistake in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Path of the field, such as `rules[3].operator`.
     pub field: String,
-    /// `required`, `wrong_type`, `too_long`, `too_many`, `unknown_value` or `unwritable`.
+    /// `required`, `wrong_type`, `too_long`, `too_many`, `too_deep`, `out_of_range`, `unknown_value`, `unreadable`,
+    /// `not_allowed`, `ambiguous` or `unwritable`.
     pub code: &'static str,
     /// What is wrong and what to do, for a person.
     pub message: String,

@@ -1,0 +1,97 @@
+//! A compiled tree of rules, and its evaluation.
+//!
+//! Invariant: a tree is at most [`super::read::MAX_DEPTH`] groups deep, so plain recursion is safe.
+
+use super::facts::Facts;
+use super::needs::Needs;
+use super::rule::Rule;
+use super::truth::Truth;
+
+/// When something holds: rules under `all`, `any` and `not`.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    root: Node,
+    needs: Needs,
+}
+
+/// One place of the tree.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    /// Every one holds; of none: true.
+    All(Vec<Node>),
+    /// One holds at least; of none: false.
+    Any(Vec<Node>),
+    /// It does not hold.
+    Not(Box<Node>),
+    /// A rule on its own.
+    Rule(Rule),
+}
+
+impl Condition {
+    /// Holds whatever the facts.
+    #[must_use]
+    pub fn always() -> Self {
+        Self::new(Node::All(Vec::new()))
+    }
+
+    /// Never holds.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::new(Node::Any(Vec::new()))
+    }
+
+    pub(super) fn new(root: Node) -> Self {
+        let mut needs = Needs::default();
+        root.add_needs(&mut needs);
+        Self { root, needs }
+    }
+
+    /// Does it hold? Unknown only if what is not known decides.
+    #[must_use]
+    pub fn holds(&self, facts: &Facts<'_>) -> Truth {
+        self.root.holds(facts)
+    }
+
+    /// What it looks at. What its segments look at is added by [`Needs::resolve`].
+    #[must_use]
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+}
+
+impl Node {
+    fn holds(&self, facts: &Facts<'_>) -> Truth {
+        match self {
+            Self::All(nodes) => {
+                let mut least = Truth::True;
+                for node in nodes {
+                    least = least.min(node.holds(facts));
+                    if least == Truth::False {
+                        break;
+                    }
+                }
+                least
+            }
+            Self::Any(nodes) => {
+                let mut greatest = Truth::False;
+                for node in nodes {
+                    greatest = greatest.max(node.holds(facts));
+                    if greatest == Truth::True {
+                        break;
+                    }
+                }
+                greatest
+            }
+            Self::Not(node) => !node.holds(facts),
+            Self::Rule(rule) => rule.holds(facts),
+        }
+    }
+
+    fn add_needs(&self, needs: &mut Needs) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.add_needs(needs)),
+            Self::Not(node) => node.add_needs(needs),
+            Self::Rule(rule) => rule.add_needs(needs),
+        }
+    }
+}

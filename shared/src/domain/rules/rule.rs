@@ -1,0 +1,97 @@
+//! One compiled rule: where it looks, and what it asks there.
+
+use super::check::Check;
+use super::facts::{CountWindow, Facts};
+use super::fields::Fields;
+use super::needs::Needs;
+use super::operator::Relation;
+use super::path;
+use super::truth::Truth;
+
+/// A leaf of the tree.
+#[derive(Debug, Clone)]
+pub(super) enum Rule {
+    /// On a value of the user or the event.
+    Field {
+        /// Where the field is looked for.
+        source: Source,
+        /// Its name, or a dotted path.
+        path: Box<str>,
+        /// What it must be.
+        check: Check,
+        /// Text is compared in lower case.
+        ignore_case: bool,
+    },
+    /// On belonging to a segment.
+    Segment {
+        /// The segment.
+        id: String,
+        /// Must the user be in it, or not in it?
+        inside: bool,
+    },
+    /// On how often the user did something.
+    Count {
+        /// What is counted.
+        window: CountWindow,
+        /// How the count stands to the threshold.
+        relation: Relation,
+        /// In events.
+        threshold: u32,
+    },
+}
+
+/// Where a rule looks for its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The traits of the user.
+    Trait,
+    /// The properties of the event.
+    Property,
+    /// The context of the event.
+    Context,
+}
+
+impl Rule {
+    pub fn holds(&self, facts: &Facts<'_>) -> Truth {
+        match self {
+            Self::Field { source, path, check, ignore_case } => {
+                let Some(fields) = source.fields(facts).filter(|fields| fields.is_known()) else {
+                    return Truth::Unknown;
+                };
+                check.holds(path::find(fields, path), *ignore_case, facts.now).into()
+            }
+            // Of a segment that does not exist nobody can say who is outside.
+            Self::Segment { id, inside } => facts.segments.get(id).map_or(Truth::False, |segment| {
+                let member = segment.holds(facts);
+                if *inside { member } else { !member }
+            }),
+            Self::Count { window, relation, threshold } => match facts.counts.count(window) {
+                Some(count) => relation.holds(count.cmp(threshold)).into(),
+                None => Truth::Unknown,
+            },
+        }
+    }
+
+    pub fn add_needs(&self, needs: &mut Needs) {
+        match self {
+            Self::Field { source: Source::Trait, .. } => needs.traits = true,
+            Self::Field { source: Source::Property | Source::Context, .. } => needs.event = true,
+            Self::Segment { id, .. } => {
+                needs.segments.insert(id.clone());
+            }
+            Self::Count { window, .. } => {
+                needs.counts.insert(window.clone());
+            }
+        }
+    }
+}
+
+impl Source {
+    fn fields<'a>(self, facts: &Facts<'a>) -> Option<&'a dyn Fields> {
+        match self {
+            Self::Trait => Some(facts.traits),
+            Self::Property => facts.properties,
+            Self::Context => facts.context,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! When a user did something: the stored times behind rules such as "did X at least three times within a week".
+//!
+//! Only the latest `most` times of a window are read: more would decide nothing. An event counts by its own (corrected) time; with
+//! a window it must also be filed under a day of it, so that only the window's partitions are read. A device whose clock was off
+//! by more than [`CLOCK_DAYS`] is therefore counted late or not at all. Events that an app sent under a placeholder user id
+//! together with an anonymous id are not found: the index knows them by the placeholder.
+
+use chrono::{DateTime, Days, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::user_key::UserKey;
+
+/// Days by which a device's own date may be off.
+const CLOCK_DAYS: u64 = 2;
+
+/// A question about one user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Asked<'a> {
+    /// Who.
+    pub user: UserKey<'a>,
+    /// Name of the event, exactly as spelt.
+    pub event: &'a str,
+    /// Not before; without it as far back as events are kept.
+    pub since: Option<DateTime<Utc>>,
+    /// How many of the latest to read.
+    pub most: u32,
+}
+
+/// Reads the times of each, in the order asked; latest first.
+pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<DateTime<Utc>>>, sqlx::Error> {
+    let mut times = vec![Vec::new(); asked.len()];
+    if asked.is_empty() {
+        return Ok(times);
+    }
+    let day = |a: &Asked<'_>| {
+        a.since
+            .and_then(|since| since.date_naive().checked_sub_days(Days::new(CLOCK_DAYS)))
+            .unwrap_or_else(|| DateTime::UNIX_EPOCH.date_naive())
+    };
+    let rows: Vec<(i64, Vec<DateTime<Utc>>)> = sqlx::query_as(
+        r#"SELECT k.place, array_agg(e.at ORDER BY e.at DESC)
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::date[], $6::int[])
+                  WITH ORDINALITY AS k (kind, id, event, since, day, most, place)
+            CROSS JOIN LATERAL (
+                  SELECT "timestamp" AS at FROM events
+                   WHERE day >= k.day AND day >= $7 AND coalesce(user_id, anonymous_id) = k.id
+                     AND (user_id IS NOT NULL) = (k.kind = 'user') AND event = k.event AND "timestamp" > k.since
+                   ORDER BY "timestamp" DESC LIMIT k.most) AS e
+            GROUP BY k.place"#,
+    )
+    .bind(asked.iter().map(|a| a.user.kind.as_str()).collect::<Vec<_>>())
+    .bind(asked.iter().map(|a| a.user.id).collect::<Vec<_>>())
+    .bind(asked.iter().map(|a| a.event).collect::<Vec<_>>())
+    .bind(asked.iter().map(|a| a.since.unwrap_or(DateTime::UNIX_EPOCH)).collect::<Vec<_>>())
+    .bind(asked.iter().map(day).collect::<Vec<_>>())
+    .bind(asked.iter().map(|a| i32::try_from(a.most).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+    .bind(asked.iter().map(day).min())
+    .fetch_all(connection)
+    .await?;
+    for (place, found) in rows {
+        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|at| times.get_mut(at)) {
+            *slot = found;
+        }
+    }
+    Ok(times)
+}
+
+/// The begin of a window that ends now.
+#[must_use]
+pub fn since(now: DateTime<Utc>, within_seconds: Option<u32>) -> Option<DateTime<Utc>> {
+    within_seconds.and_then(|seconds| now.checked_sub_signed(TimeDelta::seconds(i64::from(seconds))))
+}
