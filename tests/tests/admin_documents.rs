@@ -67,13 +67,18 @@ async fn a_segment_with_faults_is_refused_and_a_stored_one_shows_them() {
         (&refused.json()["error"], &refused.json()["details"][0]["path"]),
         (&json!("Validation failed"), &json!("name"))
     );
+    let event = json!({"name": "n", "rules": [{"type": "event", "field": "a", "operator": "~", "value": 1}]});
+    let refused = admin.post(SEGMENTS, &event).await.unwrap();
+    assert_eq!(refused.status, 400);
+    assert!(refused.json()["details"].to_string().contains("rules[0]"), "{}", refused.text());
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM segments").await, 0);
+
     let import = "INSERT INTO segments (id, document) VALUES ('old', '{\"name\": null, \"rules\": \"text\"}')";
     sqlx::query(import).execute(&pipeline.database.pool).await.unwrap();
     let list = admin.get(SEGMENTS).await.unwrap().json();
-    assert_eq!(
-        (&list["segments"][0]["id"], &list["segments"][0]["_faults"][0]["field"]),
-        (&json!("old"), &json!("name"))
-    );
+    let stored = &list["segments"][0];
+    assert_eq!((&stored["id"], &stored["_faults"][0]["field"]), (&json!("old"), &json!("rules")), "{stored}");
+    assert_eq!(admin.get(&format!("{SEGMENTS}/old")).await.unwrap().json()["_faults"], stored["_faults"]);
 }
 
 #[tokio::test]
