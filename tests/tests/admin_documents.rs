@@ -67,13 +67,18 @@ async fn a_segment_with_faults_is_refused_and_a_stored_one_shows_them() {
         (&refused.json()["error"], &refused.json()["details"][0]["path"]),
         (&json!("Validation failed"), &json!("name"))
     );
+    let event = json!({"name": "n", "rules": [{"type": "event", "field": "a", "operator": "~", "value": 1}]});
+    let refused = admin.post(SEGMENTS, &event).await.unwrap();
+    assert_eq!(refused.status, 400);
+    assert!(refused.json()["details"].to_string().contains("rules[0]"), "{}", refused.text());
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM segments").await, 0);
+
     let import = "INSERT INTO segments (id, document) VALUES ('old', '{\"name\": null, \"rules\": \"text\"}')";
     sqlx::query(import).execute(&pipeline.database.pool).await.unwrap();
     let list = admin.get(SEGMENTS).await.unwrap().json();
-    assert_eq!(
-        (&list["segments"][0]["id"], &list["segments"][0]["_faults"][0]["field"]),
-        (&json!("old"), &json!("name"))
-    );
+    let stored = &list["segments"][0];
+    assert_eq!((&stored["id"], &stored["_faults"][0]["field"]), (&json!("old"), &json!("rules")), "{stored}");
+    assert_eq!(admin.get(&format!("{SEGMENTS}/old")).await.unwrap().json()["_faults"], stored["_faults"]);
 }
 
 #[tokio::test]
@@ -116,6 +121,8 @@ async fn a_flag_is_shown_changed_and_deleted_under_its_key_and_remembers_its_his
     assert_eq!(again["flag"]["_version"], 4, "a key made anew goes on counting");
     let stale = admin.send("PUT", &path, &[("if-match", "\"1\"")], br#"{"enabled":true}"#).await.unwrap();
     assert_eq!((stale.status, &stale.json()["current_version"]), (412, &json!(4)));
+    let body = br#"{"key":"absent"}"#;
+    assert_eq!(admin.send("POST", FEATURES, &[("if-match", "\"1\"")], body).await.unwrap().status, 412);
     let restored = send(&admin, "POST", &format!("{path}/restore"), &json!({"version": 2})).await.json();
     assert_eq!((&restored["enabled"], &restored["value"]), (&json!(false), &json!("a")));
     assert_eq!(history(&admin, &path).await, ["restore", "create", "delete", "change", "create"]);

@@ -26,7 +26,7 @@ use shared::store::documents::{CAMPAIGNS, Stored, Wanted};
 use super::documents::{self, answered};
 use super::edit::Edit;
 use super::if_match::IfMatch;
-use super::resource::{Checked, Resource, dropped_rules, internal};
+use super::resource::{Checked, Resource, internal};
 use crate::app::App;
 use crate::keys::Caller;
 use crate::problem::{Kind, Problem};
@@ -74,7 +74,7 @@ pub async fn duplicate(State(app): State<Arc<App>>, Path(id): Path<String>, call
         let mut document = edit.read().await?.document();
         document.set("name", &copy_name(&document)).map_err(internal)?;
         document.set("status", Status::Draft.as_str()).map_err(internal)?;
-        documents::add(&RESOURCE, &app, &caller, Checked { document, notes: Vec::new() }).await
+        documents::add(&RESOURCE, &app, &caller, Checked::new(document, 0)).await
     };
     answered(duplicate.await)
 }
@@ -93,7 +93,7 @@ pub async fn archive(
         let archived = edit.change(|before| {
             let mut document = before.document();
             document.set("status", Status::Archived.as_str()).map_err(internal)?;
-            Ok(Checked { document, notes: Vec::new() })
+            Ok(Checked::new(document, 0))
         });
         RESOURCE.reply(&archived.await?.row, &[])
     };
@@ -102,7 +102,7 @@ pub async fn archive(
 
 fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
     let valid = validate(document)?;
-    Ok(Checked { document: valid.document, notes: dropped_rules(valid.dropped_artefact_rules) })
+    Ok(Checked::new(valid.document, valid.dropped_artefact_rules))
 }
 
 fn faults(row: &Stored) -> Vec<Fault> {

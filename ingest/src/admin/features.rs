@@ -21,7 +21,7 @@ use shared::store::documents::{FEATURES, Wanted};
 use super::documents::{answered, document};
 use super::edit::{Edit, Written};
 use super::if_match::{IfMatch, tagged};
-use super::resource::{Checked, Resource, dropped_rules, internal, plain_shape};
+use super::resource::{Checked, Resource, internal, plain_shape};
 use super::sent::SMALL_BODY_BYTES;
 use crate::app::App;
 use crate::intake::ok;
@@ -83,16 +83,17 @@ pub async fn list(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn create_or_replace(edit: &Edit<'_>, checked: Checked) -> Result<Written, Problem> {
-    let copy = || Checked { document: checked.document.clone(), notes: checked.notes.clone() };
     loop {
         if edit.find().await?.is_some() {
-            match edit.change(|_| Ok(copy())).await {
+            match edit.change(|_| Ok(checked.clone())).await {
                 // Deleted in the meantime.
                 Err(problem) if problem.kind() == Kind::NotFound => {}
                 result => return result,
             }
         }
-        if let Some(written) = edit.create(copy()).await? {
+        // Nothing is there: a client that means a version of it is mistaken.
+        edit.condition.check(0)?;
+        if let Some(written) = edit.create(checked.clone()).await? {
             return Ok(written);
         }
     }
@@ -113,5 +114,5 @@ fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
     if document.get("enabled").is_none_or(|raw| raw.get() == "null") {
         document.set("enabled", &true).map_err(|e| vec![Fault::new("", "unwritable", e.to_string())])?;
     }
-    Ok(Checked { document, notes: dropped_rules(valid.dropped_artefact_rules) })
+    Ok(Checked::new(document, valid.dropped_artefact_rules))
 }

@@ -42,12 +42,25 @@ pub struct Resource {
 }
 
 /// A document fit to be saved.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checked {
     /// As it is saved.
     pub document: RawObject,
     /// What the editor should know.
     pub notes: Vec<String>,
+}
+
+impl Checked {
+    /// A document from which so many leftover rules of an editor were taken.
+    #[must_use]
+    pub fn new(document: RawObject, dropped_rules: usize) -> Self {
+        let note = match dropped_rules {
+            0 => None,
+            1 => Some("1 leftover rule of an editor was dropped".to_owned()),
+            many => Some(format!("{many} leftover rules of an editor were dropped")),
+        };
+        Self { document, notes: note.into_iter().collect() }
+    }
 }
 
 impl Resource {
@@ -113,16 +126,6 @@ impl Resource {
     /// A text that PostgreSQL can be asked for; no document has another id.
     pub fn storable(&self, id: String) -> Result<String, Problem> {
         if id.contains('\0') { Err(self.not_found()) } else { Ok(id) }
-    }
-}
-
-/// What an editor is told when leftover rules were dropped on the way in.
-#[must_use]
-pub fn dropped_rules(count: usize) -> Vec<String> {
-    match count {
-        0 => Vec::new(),
-        1 => vec!["1 leftover rule of an editor was dropped".to_owned()],
-        many => vec![format!("{many} leftover rules of an editor were dropped")],
     }
 }
 

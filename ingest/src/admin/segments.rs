@@ -13,7 +13,7 @@ use shared::domain::segment;
 use shared::store::documents::{SEGMENTS, Wanted};
 
 use super::documents::{self, answered};
-use super::resource::{Checked, Resource, dropped_rules, plain_shape};
+use super::resource::{Checked, Resource, plain_shape};
 use super::sent::SMALL_BODY_BYTES;
 use crate::app::App;
 use crate::keys::Caller;
@@ -47,5 +47,5 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
 
 fn check(document: &RawObject) -> Result<Checked, Vec<Fault>> {
     let valid = segment::validate(document)?;
-    Ok(Checked { document: valid.document, notes: dropped_rules(valid.dropped_artefact_rules) })
+    Ok(Checked::new(valid.document, valid.dropped_artefact_rules))
 }

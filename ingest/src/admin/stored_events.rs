@@ -105,11 +105,13 @@ pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<i64
 }
 
 /// This id, and those that are the same person: the anonymous ids a user was seen under; of an anonymous id its users, and theirs.
+/// A device that many share has many users: not all of them are looked at.
 pub async fn linked_ids(connection: &mut PgConnection, id: &str) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(
         "WITH people AS (SELECT $1::text AS id UNION SELECT user_id FROM identity_links WHERE anonymous_id = $1)
          SELECT id FROM people
-          UNION SELECT l.anonymous_id FROM identity_links l JOIN people p ON p.id = l.user_id",
+          UNION SELECT l.anonymous_id FROM identity_links l JOIN people p ON p.id = l.user_id
+          LIMIT 1000",
     )
     .bind(id)
     .fetch_all(connection)
@@ -119,8 +121,12 @@ pub async fn linked_ids(connection: &mut PgConnection, id: &str) -> Result<Vec<S
 fn narrow(query: &mut QueryBuilder<'_, Postgres>, filter: &Filter) {
     query.push(" WHERE day >= ").push_bind(filter.oldest_day);
     if let Some(ids) = &filter.ids {
-        // The expression of the index events_user.
-        query.push(" AND coalesce(user_id, anonymous_id) = ANY(").push_bind(ids.clone()).push(")");
+        // The expression of the index events_user, which gives the order too when there is one id.
+        query.push(" AND coalesce(user_id, anonymous_id) = ");
+        match ids.as_slice() {
+            [id] => query.push_bind(id.clone()),
+            ids => query.push("ANY(").push_bind(ids.to_vec()).push(")"),
+        };
     }
     if let Some(event) = &filter.event {
         query.push(" AND event = ").push_bind(event.clone());
