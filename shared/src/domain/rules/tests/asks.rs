@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::now;
-use super::plain::{Plain, any_scalar};
+use super::plain::{Plain, any_field, any_scalar, any_time, any_version};
 
 /// An operator and its value, with the spelling it is written in.
 #[derive(Debug, Clone)]
@@ -239,13 +239,33 @@ fn any_question() -> impl Strategy<Value = (Question, &'static str)> {
 
 pub fn any_ask() -> impl Strategy<Value = Ask> {
     let compare = prop_oneof![2 => Just("auto"), 3 => select(vec!["text", "number", "version", "time"])];
-    (any_question(), compare, any::<bool>()).prop_map(|((mut question, spelling), compare, ignore_case)| {
-        let mut compare = compare;
-        match &mut question {
-            Question::Relation(_, value) if !suits(compare, value) => compare = "auto",
-            Question::In(values) | Question::NotIn(values) => values.retain(|value| suits(compare, value)),
-            _ => {}
-        }
-        Ask { question, spelling, compare, ignore_case }
+    let fitting = (any_version(), any_time());
+    (any_question(), compare, any::<bool>(), fitting).prop_map(
+        |((mut question, spelling), mut compare, ignore_case, (version, time))| {
+            match &mut question {
+                Question::Relation(_, value) if !suits(compare, value) => match compare {
+                    "version" => *value = version,
+                    "time" if suits("time", &time) => *value = time,
+                    _ => compare = "auto",
+                },
+                Question::In(values) | Question::NotIn(values) => values.retain(|value| suits(compare, value)),
+                _ => {}
+            }
+            Ask { question, spelling, compare, ignore_case }
+        },
+    )
+}
+
+/// A question with a field that it often has an answer for.
+pub fn any_ask_with_field() -> impl Strategy<Value = (Ask, Plain)> {
+    any_ask().prop_flat_map(|ask| {
+        let about_time = matches!(ask.question, Question::Before(_) | Question::After(_) | Question::WithinLast(..));
+        let field = match ask.compare {
+            _ if about_time => any_time().boxed(),
+            "time" => any_time().boxed(),
+            "version" => any_version().boxed(),
+            _ => any_scalar().boxed(),
+        };
+        (Just(ask), prop_oneof![field, any_field()])
     })
 }
