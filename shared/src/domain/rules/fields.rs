@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::raw_object::RawObject;
 
-/// Named values. The lookup here is flat, `a.b` is one key; [`super::path`] descends.
+/// Named values. The lookup here is flat, `a.b` is one key; what descends into objects is `path`.
 pub trait Fields {
     /// The value under `name`; `None` when there is no such key.
     fn field(&self, name: &str) -> Option<&RawValue>;

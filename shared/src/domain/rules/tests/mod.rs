@@ -1,6 +1,9 @@
 //! Behaviour of the rules as their callers see it.
 
+mod asks;
 mod door;
+mod plain;
+mod reference;
 mod semantics;
 
 use std::collections::HashMap;
