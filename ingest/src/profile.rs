@@ -96,9 +96,7 @@ async fn read(
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *moment).await?;
     let (committed, traits) = traits_of(&mut moment, partition, user).await?;
     let times = times(&mut moment, user, &wants, now).await?;
-    let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
-    let shown = shown::read(&mut moment, &pairs, now).await?;
-    let shown = wants.history.iter().cloned().zip(shown.into_iter().map(|s| s.history)).collect();
+    let shown = histories(&mut moment, user, &wants, now).await?;
     let totals = totals(&mut moment, &wants).await?;
     moment.commit().await?;
     Ok((committed, Profile { traits, times, happened: Vec::new(), shown, totals }))
@@ -135,6 +133,23 @@ async fn times(
         .collect();
     let found = occurrences::read(connection, &asked).await?;
     Ok(wants.counts.iter().cloned().zip(found).collect())
+}
+
+/// Histories of the campaigns wanted. Beyond a few it is cheaper to look at all that the user was shown.
+async fn histories(
+    connection: &mut PgConnection,
+    user: UserKey<'_>,
+    wants: &Wants,
+    now: DateTime<Utc>,
+) -> Result<HashMap<String, History>, sqlx::Error> {
+    const FEW: usize = 20;
+    if wants.history.len() > FEW {
+        let all = shown::of_user(connection, user, now).await?;
+        return Ok(all.into_iter().map(|(id, shown)| (id, shown.history)).collect());
+    }
+    let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
+    let shown = shown::read(connection, &pairs, now).await?;
+    Ok(wants.history.iter().cloned().zip(shown.into_iter().map(|s| s.history)).collect())
 }
 
 async fn totals(connection: &mut PgConnection, wants: &Wants) -> Result<HashMap<String, u64>, sqlx::Error> {

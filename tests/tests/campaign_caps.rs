@@ -85,6 +85,18 @@ async fn a_cap_that_is_set_later_counts_what_was_shown_before() {
         pipeline.drained().await;
     }
     assert_eq!(recorded(&pipeline, "c").await, 4);
+
+    // Without the cap it is shown again and nobody counts; with the cap back, all of that is counted.
+    for (cap, more, shown) in [(json!({}), 3, 7), (json!({"total": 8}), 3, 8)] {
+        let change = json!({"frequency_cap": cap}).to_string();
+        assert_eq!(admin.send("PUT", "/v1/admin/campaigns/c", &[], change.as_bytes()).await.unwrap().status, 200);
+        pipeline.catalog_known().await;
+        for user in ["d", "e", "f"].iter().take(more) {
+            replies(&pipeline, user, "c", 1).await;
+            pipeline.drained().await;
+        }
+        assert_eq!(recorded(&pipeline, "c").await, shown);
+    }
 }
 
 /// Two ingest processes, three workers that are killed and started anew, users who send many events: no cap is passed in the
@@ -92,7 +104,10 @@ async fn a_cap_that_is_set_later_counts_what_was_shown_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn caps_hold_exactly_under_three_workers_with_kills() {
     const USERS: usize = 300;
-    const ROUNDS: usize = 12;
+    const ROUNDS: usize = 80;
+    const BATCH: usize = 20;
+    const SENDERS: usize = 4;
+    const KILLS: usize = 8;
     let mut pipeline = Setup::default()
         .ingests(2)
         .workers(3)
@@ -104,26 +119,37 @@ async fn caps_hold_exactly_under_three_workers_with_kills() {
         .start()
         .await;
     let clients: Arc<Vec<_>> = Arc::new(pipeline.ingests.iter().map(|i| i.client().with_key(WRITE_KEY)).collect());
-    let mut rounds = tokio::task::JoinSet::new();
-    for round in 0..ROUNDS {
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..SENDERS {
         let clients = Arc::clone(&clients);
-        rounds.spawn(async move {
-            for first in (0..USERS).step_by(50) {
-                let event = |user: usize| {
-                    json!({"type": "track", "userId": format!("u{user}"), "event": "opened",
-                           "messageId": format!("{round}-{user}")})
-                };
-                let batch: Vec<Value> = (first..first + 50).map(event).collect();
-                clients[round % clients.len()].clone().accepted("/v1/batch", &json!({"batch": batch})).await;
+        senders.spawn(async move {
+            let client = clients[sender % clients.len()].clone();
+            for round in (sender..ROUNDS).step_by(SENDERS) {
+                for first in (0..USERS).step_by(BATCH) {
+                    let event = |user: usize| {
+                        json!({"type": "track", "userId": format!("u{user}"), "event": "opened",
+                               "messageId": format!("{round}-{user}")})
+                    };
+                    let batch: Vec<Value> = (first..first + BATCH).map(event).collect();
+                    client.accepted("/v1/batch", &json!({"batch": batch})).await;
+                }
             }
         });
     }
-    for kill in 0..6 {
-        let worker = kill % 3;
-        pipeline.workers[worker].start_again();
-        pipeline.workers[worker].ready().await;
+    // Each in the middle of the work: when so many more events are stored.
+    let step = i64::try_from(USERS * ROUNDS / (KILLS + 2)).unwrap();
+    for (kill, due) in (0..KILLS).zip((1..).map(|number| number * step)) {
+        tests::eventually::eventually("the work goes on", async || {
+            let stored = pipeline.rows().await;
+            if stored >= due { Ok(()) } else { Err(format!("{stored} of {due} events")) }
+        })
+        .await;
+        pipeline.workers[kill % 3].start_again();
     }
-    rounds.join_all().await;
+    let stored = pipeline.rows().await;
+    println!("the last of {KILLS} kills came when {stored} of {} events were stored", USERS * ROUNDS);
+    pipeline.ready().await;
+    senders.join_all().await;
     pipeline.drained().await;
 
     assert_eq!(pipeline.rows().await, i64::try_from(USERS * ROUNDS).unwrap());
