@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::client::WRITE_KEY;
 use tests::pipeline::{Pipeline, Setup};
 
-fn capped(id: &str, cap: Value) -> Value {
+fn capped(id: &str, cap: &Value) -> Value {
     json!({"id": id, "name": id, "status": "active", "trigger": "opened", "frequency_cap": cap})
 }
 
@@ -30,9 +30,9 @@ async fn recorded(pipeline: &Pipeline, id: &str) -> i64 {
 #[tokio::test]
 async fn one_user_who_sends_one_event_after_the_other_is_never_answered_beyond_a_cap() {
     let pipeline = Setup::default()
-        .campaign(capped("twice", json!({"per_user": 2})))
-        .campaign(capped("daily", json!({"per_user_per_day": 3})))
-        .campaign(capped("seldom", json!({"min_gap_seconds": 3600})))
+        .campaign(capped("twice", &json!({"per_user": 2})))
+        .campaign(capped("daily", &json!({"per_user_per_day": 3})))
+        .campaign(capped("seldom", &json!({"min_gap_seconds": 3600})))
         .start()
         .await;
     // Each on a connection of its own and without waiting for the worker: what counts is what this process has answered.
@@ -52,8 +52,8 @@ async fn one_user_who_sends_one_event_after_the_other_is_never_answered_beyond_a
 #[tokio::test]
 async fn a_gap_and_a_day_end() {
     let pipeline = Setup::default()
-        .campaign(capped("seldom", json!({"min_gap_seconds": 3600})))
-        .campaign(capped("daily", json!({"per_user_per_day": 1})))
+        .campaign(capped("seldom", &json!({"min_gap_seconds": 3600})))
+        .campaign(capped("daily", &json!({"per_user_per_day": 1})))
         .start()
         .await;
     let shown = async || replies(&pipeline, "u", "seldom", 1).await[0] && replies(&pipeline, "u", "daily", 1).await[0];
@@ -73,7 +73,7 @@ async fn a_gap_and_a_day_end() {
 
 #[tokio::test]
 async fn a_cap_that_is_set_later_counts_what_was_shown_before() {
-    let pipeline = Setup::default().campaign(capped("c", json!({}))).start().await;
+    let pipeline = Setup::default().campaign(capped("c", &json!({}))).start().await;
     assert_eq!(replies(&pipeline, "u", "c", 3).await, [true, true, true]);
     assert_eq!(recorded(&pipeline, "c").await, 3);
     let admin = pipeline.admin();
@@ -111,11 +111,11 @@ async fn caps_hold_exactly_under_three_workers_with_kills() {
     let mut pipeline = Setup::default()
         .ingests(2)
         .workers(3)
-        .campaign(capped("twice", json!({"per_user": 2})))
-        .campaign(capped("daily", json!({"per_user_per_day": 3})))
-        .campaign(capped("seldom", json!({"min_gap_seconds": 86400})))
-        .campaign(capped("first-500", json!({"total": 500})))
-        .campaign(capped("first-100", json!({"total": 100, "per_user": 1})))
+        .campaign(capped("twice", &json!({"per_user": 2})))
+        .campaign(capped("daily", &json!({"per_user_per_day": 3})))
+        .campaign(capped("seldom", &json!({"min_gap_seconds": 86400})))
+        .campaign(capped("first-500", &json!({"total": 500})))
+        .campaign(capped("first-100", &json!({"total": 100, "per_user": 1})))
         .start()
         .await;
     let clients: Arc<Vec<_>> = Arc::new(pipeline.ingests.iter().map(|i| i.client().with_key(WRITE_KEY)).collect());
@@ -147,7 +147,7 @@ async fn caps_hold_exactly_under_three_workers_with_kills() {
         pipeline.workers[kill % 3].start_again();
     }
     let stored = pipeline.rows().await;
-    println!("the last of {KILLS} kills came when {stored} of {} events were stored", USERS * ROUNDS);
+    eprintln!("the last of {KILLS} kills came when {stored} of {} events were stored", USERS * ROUNDS);
     pipeline.ready().await;
     senders.join_all().await;
     pipeline.drained().await;
