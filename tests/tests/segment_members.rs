@@ -29,7 +29,7 @@ fn ids(list: &Value) -> Vec<&str> {
 async fn members_by_traits_are_told_listed_and_counted() {
     let pipeline = Pipeline::start().await;
     let (client, admin) = (pipeline.client(), pipeline.admin());
-    let identify = |n: u32| json!({"type": "identify", "userId": format!("u{n:04}"), "traits": {"tier": if n % 3 == 0 { "gold" } else { "silver" }}});
+    let identify = |n: u32| json!({"type": "identify", "userId": format!("u{n:04}"), "traits": {"tier": if n.is_multiple_of(3) { "gold" } else { "silver" }}});
     client.accepted("/v1/batch", &events((0..2_500).map(identify))).await;
     let visitor = json!({"type": "identify", "anonymousId": "visitor", "traits": {"tier": "gold"}});
     client.accepted("/v1/batch", &events([visitor].into_iter())).await;
