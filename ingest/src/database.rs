@@ -21,10 +21,11 @@ const REST_MILLISECONDS: u64 = 1_000;
 /// An outage is logged again after so long.
 const QUIET_MILLISECONDS: u64 = 30_000;
 
-/// The pool, and what is known about its health.
+/// Two pools, one for what people ask and one for look-ups on the way of an event, and what is known about their health.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    statements: PgPool,
     look_ups: Arc<Semaphore>,
     started: Instant,
     /// Milliseconds after `started`.
@@ -33,17 +34,26 @@ pub struct Database {
 }
 
 impl Database {
-    /// Look-ups wait at most `patience`.
+    /// `statements` is for look-ups: single statements, which wait at most `patience`.
     #[must_use]
-    pub fn new(pool: PgPool, patience: Duration) -> Self {
+    pub fn new(pool: PgPool, statements: PgPool, patience: Duration) -> Self {
         let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
-        Self { pool, look_ups, started: Instant::now(), resting_until: Arc::default(), patience }
+        Self { pool, statements, look_ups, started: Instant::now(), resting_until: Arc::default(), patience }
     }
 
-    /// The pool, for tasks that run on their own.
+    /// The pool for tasks that run on their own.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Connections that are idle, and those in use.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        let pools = [&self.pool, &self.statements];
+        let idle = pools.iter().map(|pool| pool.num_idle()).sum();
+        let all: usize = pools.iter().map(|pool| usize::try_from(pool.size()).unwrap_or(0)).sum();
+        (idle, all.saturating_sub(idle))
     }
 
     /// Something a request cannot be answered without.
@@ -69,7 +79,7 @@ impl Database {
             return None;
         }
         let permit = Arc::clone(&self.look_ups).try_acquire_owned().ok()?;
-        let work = work(self.pool.clone());
+        let work = work(self.statements.clone());
         let task = tokio::spawn(async move {
             let result = work.await;
             drop(permit);

@@ -46,9 +46,8 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /metrics`, for Prometheus.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let pool = app.database.pool();
-    let idle = pool.num_idle();
-    app.metrics.database_connections(idle, usize::try_from(pool.size()).unwrap_or(0).saturating_sub(idle));
+    let (idle, in_use) = app.database.connections();
+    app.metrics.database_connections(idle, in_use);
     app.metrics.in_flight_bytes(app.budget.used_bytes());
     app.metrics.overlay_patches(app.overlay.len());
     let snapshot = Arc::clone(&app.campaigns.borrow());

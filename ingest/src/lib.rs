@@ -30,6 +30,7 @@ pub mod observe;
 pub mod overlay;
 pub mod problem;
 pub mod profile;
+pub mod profile_query;
 pub mod publish;
 pub mod query;
 pub mod rate_limit;

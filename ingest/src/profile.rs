@@ -9,19 +9,14 @@ use shared::domain::campaign::caps::History;
 use shared::domain::event::{Event, EventType};
 use shared::domain::rules::{CountWindow, Counts};
 use shared::domain::traits::Traits;
-use shared::domain::user_key::{KeyKind, UserKey};
-use shared::store::occurrences::{self, Asked};
-use shared::store::shown::{self, Pair};
-use sqlx::postgres::{PgConnection, PgPool};
+use shared::domain::user_key::UserKey;
+use shared::store::{occurrences, shown};
+use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::overlay::{Fact, Place};
-
-/// Offset and traits in one statement, so that they belong together.
-const READ: &str = "SELECT p.last_seq, u.traits::text
-       FROM partitions p LEFT JOIN users u ON u.kind = $2 AND u.id = $3
-      WHERE p.partition = $1";
+use crate::profile_query;
 
 /// One user.
 #[derive(Debug, Clone, Default)]
@@ -54,9 +49,17 @@ pub async fn current(app: &App, key: Option<UserKey<'_>>, wants: &Wants, now: Da
         return Some(Profile::default());
     }
     let partition = key.partition(app.settings.pipeline.partitions);
-    let (owner, wants) = ((key.kind, key.id.to_owned()), wants.clone());
-    let (committed, mut profile) = app.database.look_up(|pool| read(pool, partition, owner, wants, now)).await?;
-    for fact in app.overlay.after(key, committed) {
+    let (kind, id, wants) = (key.kind, key.id.to_owned(), wants.clone());
+    let read = async move |pool| profile_query::read(pool, partition, UserKey { kind, id: &id }, &wants, now).await;
+    let stored = app.database.look_up(read).await?;
+    let mut profile = Profile {
+        traits: stored.traits,
+        times: stored.times,
+        happened: Vec::new(),
+        shown: stored.histories,
+        totals: stored.totals,
+    };
+    for fact in app.overlay.after(key, stored.committed) {
         profile.add(fact);
     }
     Some(profile)
@@ -74,88 +77,13 @@ async fn of_strangers(app: &App, wants: &Wants) -> Option<Profile> {
         return Some(Profile::default());
     }
     let wants = wants.clone();
-    let read = async move |pool: PgPool| totals(&mut *pool.acquire().await?, &wants).await;
+    let read = async move |pool: PgPool| {
+        let ids: Vec<&str> = wants.totals.iter().map(String::as_str).collect();
+        shown::totals(&mut *pool.acquire().await?, &ids).await
+    };
     let totals = app.database.look_up(read).await?;
+    let totals = totals.into_iter().map(|(id, shown)| (id, u64::try_from(shown).unwrap_or(0))).collect();
     Some(Profile { totals, ..Profile::default() })
-}
-
-async fn read(
-    pool: PgPool,
-    partition: u16,
-    (kind, id): (KeyKind, String),
-    wants: Wants,
-    now: DateTime<Utc>,
-) -> Result<(u64, Profile), sqlx::Error> {
-    let user = UserKey { kind, id: &id };
-    if wants.counts.is_empty() && wants.history.is_empty() && wants.totals.is_empty() {
-        let (committed, traits) = traits_of(&mut *pool.acquire().await?, partition, user).await?;
-        return Ok((committed, Profile { traits, ..Profile::default() }));
-    }
-    // All as of one moment, or what is laid over it would not fit.
-    let mut moment = pool.begin().await?;
-    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *moment).await?;
-    let (committed, traits) = traits_of(&mut moment, partition, user).await?;
-    let times = times(&mut moment, user, &wants, now).await?;
-    let shown = histories(&mut moment, user, &wants, now).await?;
-    let totals = totals(&mut moment, &wants).await?;
-    moment.commit().await?;
-    Ok((committed, Profile { traits, times, happened: Vec::new(), shown, totals }))
-}
-
-async fn traits_of(
-    connection: &mut PgConnection,
-    partition: u16,
-    user: UserKey<'_>,
-) -> Result<(u64, Traits), sqlx::Error> {
-    let row: Option<(i64, Option<String>)> = sqlx::query_as(READ)
-        .bind(i32::from(partition))
-        .bind(user.kind.as_str())
-        .bind(user.id)
-        .fetch_optional(connection)
-        .await?;
-    // Without a row no worker ever ran: nothing is committed.
-    let (committed, traits) = row.unwrap_or_default();
-    let traits = traits.and_then(|text| Traits::parse(&text).ok()).unwrap_or_default();
-    Ok((u64::try_from(committed).unwrap_or(0), traits))
-}
-
-async fn times(
-    connection: &mut PgConnection,
-    user: UserKey<'_>,
-    wants: &Wants,
-    now: DateTime<Utc>,
-) -> Result<HashMap<CountWindow, Vec<DateTime<Utc>>>, sqlx::Error> {
-    let ask = |window: &'_ CountWindow| occurrences::since(now, window.within_seconds);
-    let asked: Vec<Asked<'_>> = wants
-        .counts
-        .iter()
-        .map(|window| Asked { user, event: &window.event, since: ask(window), most: window.most })
-        .collect();
-    let found = occurrences::read(connection, &asked).await?;
-    Ok(wants.counts.iter().cloned().zip(found).collect())
-}
-
-/// Histories of the campaigns wanted. Beyond a few it is cheaper to look at all that the user was shown.
-async fn histories(
-    connection: &mut PgConnection,
-    user: UserKey<'_>,
-    wants: &Wants,
-    now: DateTime<Utc>,
-) -> Result<HashMap<String, History>, sqlx::Error> {
-    const FEW: usize = 20;
-    if wants.history.len() > FEW {
-        let all = shown::of_user(connection, user, now).await?;
-        return Ok(all.into_iter().map(|(id, shown)| (id, shown.history)).collect());
-    }
-    let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
-    let shown = shown::read(connection, &pairs, now).await?;
-    Ok(wants.history.iter().cloned().zip(shown.into_iter().map(|s| s.history)).collect())
-}
-
-async fn totals(connection: &mut PgConnection, wants: &Wants) -> Result<HashMap<String, u64>, sqlx::Error> {
-    let ids: Vec<&str> = wants.totals.iter().map(String::as_str).collect();
-    let totals = shown::totals(connection, &ids).await?;
-    Ok(totals.into_iter().map(|(id, shown)| (id, u64::try_from(shown).unwrap_or(0))).collect())
 }
 
 impl Profile {

@@ -92,7 +92,11 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
 
     let options = store::options(&settings.pipeline, NAME, SessionLimits::default());
     let options = options.map_err(|e| Failure::start("reading DATABASE_URL")(e.into()))?;
-    let pool = store::pool(options, settings.database_connections);
+    // People's queries never keep look-ups on the way of an event waiting, and the other way round.
+    let for_people = (settings.database_connections / 4).max(1);
+    let look_ups =
+        store::statement_pool(options.clone(), settings.database_connections.saturating_sub(for_people).max(1));
+    let pool = store::pool(options, for_people);
     let (campaigns_in, campaigns) = catalog::channel();
     let drain = settings.drain;
     let max_connections = settings.max_connections;
@@ -104,7 +108,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         campaigns,
         overlay: Overlay::default(),
         admin_writes: RateLimit::new(settings.admin_write_limit, settings.admin_write_window),
-        database: Database::new(pool, settings.match_deadline),
+        database: Database::new(pool, look_ups, settings.match_deadline),
         metrics: Arc::clone(&metrics),
         metrics_page,
         settings,

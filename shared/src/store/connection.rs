@@ -46,14 +46,18 @@ pub fn options(settings: &Pipeline, name: &str, limits: SessionLimits) -> Result
     ]))
 }
 
+/// The same for sessions that run a few statements again and again: they are planned once. A statement over all partitions of
+/// `events` takes longer to plan than to run, and the database would otherwise plan it anew for its parameters each time.
+#[must_use]
+pub fn planned_once(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("plan_cache_mode", "force_generic_plan")])
+}
+
 /// A pool that connects when first used, so a program can start before its database.
 pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(max_connections)
-        .min_connections(0)
-        .acquire_timeout(Duration::from_secs(3))
-        .idle_timeout(Duration::from_secs(300))
-        // A connection that was left inside a transaction must not carry it to its next user.
+    lazy(max_connections)
+        // A connection that was left inside a transaction must not carry it to its next user. This also shows that it lives.
+        .test_before_acquire(false)
         .before_acquire(|connection, _| {
             Box::pin(async move {
                 sqlx::Executor::execute(connection, "ROLLBACK").await?;
@@ -61,6 +65,19 @@ pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
             })
         })
         .connect_lazy_with(options)
+}
+
+/// A pool for single statements outside of transactions: nothing can be left open, so it spares the round trip that makes sure.
+pub fn statement_pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    lazy(max_connections).connect_lazy_with(planned_once(options))
+}
+
+fn lazy(max_connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .min_connections(0)
+        .acquire_timeout(Duration::from_secs(3))
+        .idle_timeout(Duration::from_secs(300))
 }
 
 /// The SQLSTATE of a failure, if the database itself reported it.

@@ -6,7 +6,9 @@
 //! together with an anonymous id are not found: the index knows them by the placeholder.
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
-use sqlx::PgConnection;
+use serde::Deserialize;
+use sqlx::Arguments;
+use sqlx::postgres::{PgArguments, PgConnection};
 
 use crate::domain::user_key::UserKey;
 
@@ -26,43 +28,78 @@ pub struct Asked<'a> {
     pub most: u32,
 }
 
-/// Reads the times of each, in the order asked; latest first.
-pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<DateTime<Utc>>>, sqlx::Error> {
-    let mut times = vec![Vec::new(); asked.len()];
-    if asked.is_empty() {
-        return Ok(times);
-    }
+/// One answer: the times for the question at `place`, from 1, latest first.
+#[derive(Debug, Clone, Deserialize, sqlx::FromRow)]
+pub struct Answer {
+    /// Of the question.
+    pub place: i64,
+    /// Latest first.
+    pub times: Vec<DateTime<Utc>>,
+}
+
+/// The query, with its seven parameters from `$first` on; see [`add`].
+#[must_use]
+pub fn query(first: usize) -> String {
+    let p = |number: usize| format!("${}", first + number);
+    format!(
+        r#"SELECT k.place, array_agg(e.at ORDER BY e.at DESC) AS times
+             FROM unnest({}::text[], {}::text[], {}::text[], {}::timestamptz[], {}::date[], {}::int[])
+                  WITH ORDINALITY AS k (kind, id, event, since, day, most, place)
+            CROSS JOIN LATERAL (
+                  SELECT "timestamp" AS at FROM events
+                   WHERE day >= k.day AND day >= {}::date AND coalesce(user_id, anonymous_id) = k.id
+                     AND (user_id IS NOT NULL) = (k.kind = 'user') AND event = k.event AND "timestamp" > k.since
+                   ORDER BY "timestamp" DESC LIMIT k.most) AS e
+            GROUP BY k.place"#,
+        p(0),
+        p(1),
+        p(2),
+        p(3),
+        p(4),
+        p(5),
+        p(6)
+    )
+}
+
+/// Adds the parameters of [`query`].
+pub fn add(arguments: &mut PgArguments, asked: &[Asked<'_>]) -> Result<(), sqlx::Error> {
     let day = |a: &Asked<'_>| {
         a.since
             .and_then(|since| since.date_naive().checked_sub_days(Days::new(CLOCK_DAYS)))
             .unwrap_or_else(|| DateTime::UNIX_EPOCH.date_naive())
     };
-    let rows: Vec<(i64, Vec<DateTime<Utc>>)> = sqlx::query_as(
-        r#"SELECT k.place, array_agg(e.at ORDER BY e.at DESC)
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::date[], $6::int[])
-                  WITH ORDINALITY AS k (kind, id, event, since, day, most, place)
-            CROSS JOIN LATERAL (
-                  SELECT "timestamp" AS at FROM events
-                   WHERE day >= k.day AND day >= $7 AND coalesce(user_id, anonymous_id) = k.id
-                     AND (user_id IS NOT NULL) = (k.kind = 'user') AND event = k.event AND "timestamp" > k.since
-                   ORDER BY "timestamp" DESC LIMIT k.most) AS e
-            GROUP BY k.place"#,
-    )
-    .bind(asked.iter().map(|a| a.user.kind.as_str()).collect::<Vec<_>>())
-    .bind(asked.iter().map(|a| a.user.id).collect::<Vec<_>>())
-    .bind(asked.iter().map(|a| a.event).collect::<Vec<_>>())
-    .bind(asked.iter().map(|a| a.since.unwrap_or(DateTime::UNIX_EPOCH)).collect::<Vec<_>>())
-    .bind(asked.iter().map(day).collect::<Vec<_>>())
-    .bind(asked.iter().map(|a| i32::try_from(a.most).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-    .bind(asked.iter().map(day).min())
-    .fetch_all(connection)
-    .await?;
-    for (place, found) in rows {
-        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|at| times.get_mut(at)) {
-            *slot = found;
+    arguments.add(asked.iter().map(|a| a.user.kind.as_str()).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    arguments.add(asked.iter().map(|a| a.user.id).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    arguments.add(asked.iter().map(|a| a.event).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    let since = |a: &Asked<'_>| a.since.unwrap_or(DateTime::UNIX_EPOCH);
+    arguments.add(asked.iter().map(since).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    arguments.add(asked.iter().map(day).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    let most = |a: &Asked<'_>| i32::try_from(a.most).unwrap_or(i32::MAX);
+    arguments.add(asked.iter().map(most).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    arguments.add(asked.iter().map(day).min()).map_err(sqlx::Error::Encode)
+}
+
+/// The times of each question, in the order asked.
+#[must_use]
+pub fn in_order(answers: Vec<Answer>, questions: usize) -> Vec<Vec<DateTime<Utc>>> {
+    let mut times = vec![Vec::new(); questions];
+    for answer in answers {
+        if let Some(slot) = usize::try_from(answer.place - 1).ok().and_then(|at| times.get_mut(at)) {
+            *slot = answer.times;
         }
     }
-    Ok(times)
+    times
+}
+
+/// Reads the times of each, in the order asked; latest first.
+pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<DateTime<Utc>>>, sqlx::Error> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, asked)?;
+    let answers = sqlx::query_as_with(&query(1), arguments).fetch_all(connection).await?;
+    Ok(in_order(answers, asked.len()))
 }
 
 /// The begin of a window that ends now.

@@ -1,9 +1,9 @@
 //! What users were shown: the history behind caps and goals, counted from `matches`.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use serde::Deserialize;
+use sqlx::Arguments;
+use sqlx::postgres::{PgArguments, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::campaign::caps::{History, LONGEST_DAY};
@@ -28,10 +28,12 @@ pub struct Shown {
     pub open: Option<Open>,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
+/// The matches of one user and campaign, summed up.
+#[derive(Debug, Deserialize, sqlx::FromRow)]
+pub struct Row {
     place: i64,
-    campaign_id: String,
+    /// Of what.
+    pub campaign_id: String,
     shown: i64,
     last_at: DateTime<Utc>,
     recent: Option<Vec<DateTime<Utc>>>,
@@ -49,20 +51,62 @@ impl From<Row> for Shown {
     }
 }
 
-/// Sums up the matches `m` of each `(place, campaign_id)`; `$1` is how far back single times matter.
-fn summed(matches: &str) -> String {
+/// Sums up the matches `m` of each `(place, campaign_id)`; `$recent` is how far back single times matter.
+fn summed(matches: &str, recent: usize) -> String {
     format!(
         "SELECT s.*, EXISTS (SELECT FROM conversions c WHERE c.campaign_id = s.campaign_id AND c.match_event_id = s.last_event_id)
                      AS converted
            FROM (SELECT m.place, m.campaign_id, count(*) AS shown, max(m.at) AS last_at,
-                        array_agg(m.at) FILTER (WHERE m.at >= $1) AS recent,
+                        array_agg(m.at) FILTER (WHERE m.at >= ${recent}) AS recent,
                         (array_agg(m.event_id ORDER BY m.at DESC, m.event_id DESC))[1] AS last_event_id
                    FROM ({matches}) AS m GROUP BY m.place, m.campaign_id) AS s"
     )
 }
 
-/// Reads the history of each pair, in the order asked. `now` is the time of the earliest event that will be decided: older history
-/// than a day before it is only counted.
+/// The query for pairs, with its four parameters from `$first` on; see [`add_pairs`].
+#[must_use]
+pub fn pairs_query(first: usize) -> String {
+    let (kinds, ids, campaigns) = (first + 1, first + 2, first + 3);
+    let matches = format!(
+        "SELECT k.place, k.campaign_id, of_pair.*
+           FROM unnest(${kinds}::text[], ${ids}::text[], ${campaigns}::text[]) WITH ORDINALITY AS k (kind, id, campaign_id, place)
+          CROSS JOIN LATERAL (
+                SELECT event_id, coalesce(received_at, matched_at) AS at FROM matches
+                 WHERE user_id = k.id AND campaign_id = k.campaign_id AND user_kind = k.kind
+                   AND disposition <> 'preview') AS of_pair"
+    );
+    summed(&matches, first)
+}
+
+/// Adds the parameters of [`pairs_query`]. `now` is the time of the earliest event that will be decided: older history than a day
+/// before it is only counted.
+pub fn add_pairs(arguments: &mut PgArguments, pairs: &[Pair<'_>], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    arguments.add(now - LONGEST_DAY).map_err(sqlx::Error::Encode)?;
+    arguments.add(pairs.iter().map(|p| p.user.kind.as_str()).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    arguments.add(pairs.iter().map(|p| p.user.id).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)?;
+    arguments.add(pairs.iter().map(|p| p.campaign_id).collect::<Vec<_>>()).map_err(sqlx::Error::Encode)
+}
+
+/// The query for one user in all campaigns, with its three parameters from `$first` on; see [`add_user`]. It is one look at the
+/// user's own matches, however many campaigns there are.
+#[must_use]
+pub fn user_query(first: usize) -> String {
+    let (kind, id) = (first + 1, first + 2);
+    let matches = format!(
+        "SELECT 1::bigint AS place, campaign_id, event_id, coalesce(received_at, matched_at) AS at FROM matches
+          WHERE user_id = ${id}::text AND user_kind = ${kind}::text AND disposition <> 'preview'"
+    );
+    summed(&matches, first)
+}
+
+/// Adds the parameters of [`user_query`].
+pub fn add_user(arguments: &mut PgArguments, user: UserKey<'_>, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    arguments.add(now - LONGEST_DAY).map_err(sqlx::Error::Encode)?;
+    arguments.add(user.kind.as_str()).map_err(sqlx::Error::Encode)?;
+    arguments.add(user.id).map_err(sqlx::Error::Encode)
+}
+
+/// Reads the history of each pair, in the order asked; for `now` see [`add_pairs`].
 pub async fn read(
     connection: &mut PgConnection,
     pairs: &[Pair<'_>],
@@ -72,21 +116,9 @@ pub async fn read(
     if pairs.is_empty() {
         return Ok(all);
     }
-    let query = summed(
-        "SELECT k.place, k.campaign_id, of_pair.*
-           FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS k (kind, id, campaign_id, place)
-          CROSS JOIN LATERAL (
-                SELECT event_id, coalesce(received_at, matched_at) AS at FROM matches
-                 WHERE user_id = k.id AND campaign_id = k.campaign_id AND user_kind = k.kind
-                   AND disposition <> 'preview') AS of_pair",
-    );
-    let rows: Vec<Row> = sqlx::query_as(&query)
-        .bind(now - LONGEST_DAY)
-        .bind(pairs.iter().map(|p| p.user.kind.as_str()).collect::<Vec<_>>())
-        .bind(pairs.iter().map(|p| p.user.id).collect::<Vec<_>>())
-        .bind(pairs.iter().map(|p| p.campaign_id).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
+    let mut arguments = PgArguments::default();
+    add_pairs(&mut arguments, pairs, now)?;
+    let rows: Vec<Row> = sqlx::query_as_with(&pairs_query(1), arguments).fetch_all(connection).await?;
     for row in rows {
         if let Some(slot) = usize::try_from(row.place - 1).ok().and_then(|at| all.get_mut(at)) {
             *slot = row.into();
@@ -95,30 +127,8 @@ pub async fn read(
     Ok(all)
 }
 
-/// Reads the histories of one user in all campaigns: one look at the user's own matches, however many campaigns there are.
-pub async fn of_user(
-    connection: &mut PgConnection,
-    user: UserKey<'_>,
-    now: DateTime<Utc>,
-) -> Result<HashMap<String, Shown>, sqlx::Error> {
-    let query = summed(
-        "SELECT 0::bigint AS place, campaign_id, event_id, coalesce(received_at, matched_at) AS at FROM matches
-          WHERE user_id = $2 AND user_kind = $3 AND disposition <> 'preview'",
-    );
-    let rows: Vec<Row> = sqlx::query_as(&query)
-        .bind(now - LONGEST_DAY)
-        .bind(user.id)
-        .bind(user.kind.as_str())
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.campaign_id.clone(), row.into())).collect())
-}
-
 /// How often campaigns with a global cap were shown to anybody; one that was never counted is missing.
 pub async fn totals(connection: &mut PgConnection, campaign_ids: &[&str]) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    if campaign_ids.is_empty() {
-        return Ok(Vec::new());
-    }
     sqlx::query_as("SELECT campaign_id, shown FROM campaign_totals WHERE campaign_id = ANY($1)")
         .bind(campaign_ids)
         .fetch_all(connection)

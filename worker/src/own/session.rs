@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
         if !owner.stream.is_up() {
             return Err(End::Again("stream", "NATS is not connected".to_owned()));
         }
-        let mut database = options.connect().await?;
+        let mut database = connection::planned_once(options.clone()).connect().await?;
         if let Some(problem) = schema::problem(&owner.pool).await? {
             return Err(End::Halted(problem));
         }
