@@ -10,7 +10,7 @@ use shared::domain::event::{Event, EventType};
 use shared::domain::rules::{CountWindow, Counts};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::{KeyKind, UserKey};
-use shared::store::occurrences::{self, Asked};
+use shared::store::occurrences::{self, Asked, Occurrence};
 use shared::store::shown::{self, Pair};
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -28,10 +28,10 @@ const READ: &str = "SELECT p.last_seq, u.traits::text
 pub struct Profile {
     /// Everything that identifies have said.
     pub traits: Traits,
-    /// Times of stored events that rules count, latest first.
-    times: HashMap<CountWindow, Vec<DateTime<Utc>>>,
-    /// Accepted events that are not stored yet.
-    happened: Vec<(Box<str>, Uuid, DateTime<Utc>)>,
+    /// Stored events that rules count, latest first.
+    stored: HashMap<CountWindow, Vec<Occurrence>>,
+    /// Accepted events that no worker has handled yet, with name and time. A resend of a stored one may be among them.
+    accepted: HashMap<Uuid, (Box<str>, DateTime<Utc>)>,
     shown: HashMap<String, History>,
     totals: HashMap<String, u64>,
 }
@@ -95,13 +95,13 @@ async fn read(
     let mut moment = pool.begin().await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *moment).await?;
     let (committed, traits) = traits_of(&mut moment, partition, user).await?;
-    let times = times(&mut moment, user, &wants, now).await?;
+    let stored = occurrences_of(&mut moment, user, &wants, now).await?;
     let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
     let shown = shown::read(&mut moment, &pairs, now).await?;
     let shown = wants.history.iter().cloned().zip(shown.into_iter().map(|s| s.history)).collect();
     let totals = totals(&mut moment, &wants).await?;
     moment.commit().await?;
-    Ok((committed, Profile { traits, times, happened: Vec::new(), shown, totals }))
+    Ok((committed, Profile { traits, stored, accepted: HashMap::new(), shown, totals }))
 }
 
 async fn traits_of(
@@ -121,12 +121,12 @@ async fn traits_of(
     Ok((u64::try_from(committed).unwrap_or(0), traits))
 }
 
-async fn times(
+async fn occurrences_of(
     connection: &mut PgConnection,
     user: UserKey<'_>,
     wants: &Wants,
     now: DateTime<Utc>,
-) -> Result<HashMap<CountWindow, Vec<DateTime<Utc>>>, sqlx::Error> {
+) -> Result<HashMap<CountWindow, Vec<Occurrence>>, sqlx::Error> {
     let ask = |window: &'_ CountWindow| occurrences::since(now, window.within_seconds);
     let asked: Vec<Asked<'_>> = wants
         .counts
@@ -149,9 +149,7 @@ impl Profile {
             // Checked at the door to be an object.
             Fact::Traits(text) => self.traits.merge(Traits::parse(&text).unwrap_or_default()),
             Fact::Happened { event, id, at } => {
-                if !self.happened.iter().any(|(_, known, _)| *known == id) {
-                    self.happened.push((event, id, at));
-                }
+                self.accepted.entry(id).or_insert((event, at));
             }
             Fact::Shown { campaign_id, at } => self.shown.entry(campaign_id.into()).or_default().record(at),
         }
@@ -176,11 +174,16 @@ impl Counts for ProfileCounts<'_> {
         let Some(profile) = self.profile else { return Some(u32::from(at_hand.is_some())) };
         let since = occurrences::since(self.now, window.within_seconds);
         let counts = |at: DateTime<Utc>| since.is_none_or(|since| at > since);
-        let stored = profile.times.get(window).map_or(&[][..], Vec::as_slice).iter().filter(|at| counts(**at)).count();
-        let accepted = profile.happened.iter().filter(|(event, id, at)| {
-            **event == *window.event && counts(*at) && at_hand.is_none_or(|at_hand| at_hand.id != *id)
-        });
-        let all = stored + accepted.count() + usize::from(at_hand.is_some_and(|event| counts(event.timestamp)));
+        // The event at hand may be a resend of one that is stored or accepted, and what is accepted of one that is stored.
+        let another = |id: Uuid| at_hand.is_none_or(|at_hand| at_hand.id != id);
+        let accepted = profile
+            .accepted
+            .iter()
+            .filter(|(id, (event, at))| **event == *window.event && counts(*at) && another(**id));
+        let stored = profile.stored.get(window).map_or(&[][..], Vec::as_slice).iter();
+        let stored = stored.filter(|o| counts(o.at) && another(o.id) && !profile.accepted.contains_key(&o.id));
+        let here = usize::from(at_hand.is_some_and(|event| counts(event.timestamp)));
+        let all = stored.count() + accepted.count() + here;
         Some(u32::try_from(all).unwrap_or(u32::MAX).min(window.most))
     }
 }

@@ -4,9 +4,12 @@
 //! a window it must also be filed under a day of it, so that only the window's partitions are read. A device whose clock was off
 //! by more than [`CLOCK_DAYS`] is therefore counted late or not at all. Events that an app sent under a placeholder user id
 //! together with an anonymous id are not found: the index knows them by the placeholder.
+//!
+//! Each time comes with the event it is of: who lays accepted events over stored ones must tell a resend from one event more.
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::domain::user_key::UserKey;
 
@@ -26,23 +29,32 @@ pub struct Asked<'a> {
     pub most: u32,
 }
 
-/// Reads the times of each, in the order asked; latest first.
-pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<DateTime<Utc>>>, sqlx::Error> {
-    let mut times = vec![Vec::new(); asked.len()];
+/// A stored event that rules count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occurrence {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its own time.
+    pub at: DateTime<Utc>,
+}
+
+/// Reads the events of each, in the order asked; latest first.
+pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<Occurrence>>, sqlx::Error> {
+    let mut occurrences = vec![Vec::new(); asked.len()];
     if asked.is_empty() {
-        return Ok(times);
+        return Ok(occurrences);
     }
     let day = |a: &Asked<'_>| {
         a.since
             .and_then(|since| since.date_naive().checked_sub_days(Days::new(CLOCK_DAYS)))
             .unwrap_or_else(|| DateTime::UNIX_EPOCH.date_naive())
     };
-    let rows: Vec<(i64, Vec<DateTime<Utc>>)> = sqlx::query_as(
-        r#"SELECT k.place, array_agg(e.at ORDER BY e.at DESC)
+    let rows: Vec<(i64, Vec<Uuid>, Vec<DateTime<Utc>>)> = sqlx::query_as(
+        r#"SELECT k.place, array_agg(e.id ORDER BY e.at DESC, e.id), array_agg(e.at ORDER BY e.at DESC, e.id)
              FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::date[], $6::int[])
                   WITH ORDINALITY AS k (kind, id, event, since, day, most, place)
             CROSS JOIN LATERAL (
-                  SELECT "timestamp" AS at FROM events
+                  SELECT id, "timestamp" AS at FROM events
                    WHERE day >= k.day AND day >= $7 AND coalesce(user_id, anonymous_id) = k.id
                      AND (user_id IS NOT NULL) = (k.kind = 'user') AND event = k.event AND "timestamp" > k.since
                    ORDER BY "timestamp" DESC LIMIT k.most) AS e
@@ -57,12 +69,12 @@ pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<
     .bind(asked.iter().map(day).min())
     .fetch_all(connection)
     .await?;
-    for (place, found) in rows {
-        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|at| times.get_mut(at)) {
-            *slot = found;
+    for (place, ids, times) in rows {
+        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|at| occurrences.get_mut(at)) {
+            *slot = ids.into_iter().zip(times).map(|(id, at)| Occurrence { id, at }).collect();
         }
     }
-    Ok(times)
+    Ok(occurrences)
 }
 
 /// The begin of a window that ends now.

@@ -59,7 +59,8 @@ pub async fn times<'a>(
         })
         .collect();
     let found = occurrences::read(transaction, &questions).await?;
-    Ok(asked.into_iter().zip(found).collect())
+    let times = found.into_iter().map(|occurrences| occurrences.into_iter().map(|occurrence| occurrence.at).collect());
+    Ok(asked.into_iter().zip(times).collect())
 }
 
 /// Reads everything else, for events that were new.
