@@ -16,6 +16,7 @@
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`legacy`] | requests as the old SDK sent them |
+//! | [`parsers`] | what the parsers of existing clients need |
 
 pub mod cleanup;
 pub mod client;
@@ -28,6 +29,7 @@ pub mod load;
 pub mod matching;
 pub mod metrics;
 pub mod oracle;
+pub mod parsers;
 pub mod pipeline;
 pub mod program;
 pub mod services;
