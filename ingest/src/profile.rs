@@ -11,7 +11,7 @@ use shared::domain::rules::{CountWindow, Counts};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::{KeyKind, UserKey};
 use shared::store::occurrences::{self, Asked, Occurrence};
-use shared::store::shown::{self, Pair};
+use shared::store::shown::{self, Pair, Shown};
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -32,7 +32,7 @@ pub struct Profile {
     stored: HashMap<CountWindow, Vec<Occurrence>>,
     /// Accepted events that no worker has handled yet, with name and time. A resend of a stored one may be among them.
     accepted: HashMap<Uuid, (Box<str>, DateTime<Utc>)>,
-    shown: HashMap<String, History>,
+    shown: HashMap<String, Shown>,
     totals: HashMap<String, u64>,
 }
 
@@ -49,15 +49,32 @@ pub struct ProfileCounts<'a> {
 
 /// Reads what is wanted; `None` when the database cannot be asked quickly. What is accepted but not committed is in it.
 pub async fn current(app: &App, key: Option<UserKey<'_>>, wants: &Wants, now: DateTime<Utc>) -> Option<Profile> {
-    let Some(key) = key else { return of_strangers(app, wants).await };
+    read_at(app, key, wants, Moment { now, event: None }).await
+}
+
+/// The same for an event: as if it came for the first time, so that the reply to a resend is like the one that was lost.
+pub async fn for_event(app: &App, key: Option<UserKey<'_>>, wants: &Wants, event: &Event<'_>) -> Option<Profile> {
+    read_at(app, key, wants, Moment { now: event.received_at, event: Some(event.id) }).await
+}
+
+/// What a profile is read for.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    now: DateTime<Utc>,
+    /// The event at hand: what it was answered before is left out.
+    event: Option<Uuid>,
+}
+
+async fn read_at(app: &App, key: Option<UserKey<'_>>, wants: &Wants, moment: Moment) -> Option<Profile> {
+    let Some(key) = key else { return of_strangers(app, wants, moment).await };
     if *wants == Wants::default() {
         return Some(Profile::default());
     }
     let partition = key.partition(app.settings.pipeline.partitions);
     let (owner, wants) = ((key.kind, key.id.to_owned()), wants.clone());
-    let (committed, mut profile) = app.database.look_up(|pool| read(pool, partition, owner, wants, now)).await?;
+    let (committed, mut profile) = app.database.look_up(|pool| read(pool, partition, owner, wants, moment)).await?;
     for fact in app.overlay.after(key, committed) {
-        profile.add(fact);
+        profile.add(fact, moment.event);
     }
     Some(profile)
 }
@@ -69,12 +86,12 @@ pub async fn traits(app: &App, key: UserKey<'_>) -> Option<Traits> {
 }
 
 /// Of a stranger nothing is known; only what was shown to anybody counts.
-async fn of_strangers(app: &App, wants: &Wants) -> Option<Profile> {
+async fn of_strangers(app: &App, wants: &Wants, moment: Moment) -> Option<Profile> {
     if wants.totals.is_empty() {
         return Some(Profile::default());
     }
     let wants = wants.clone();
-    let read = async move |pool: PgPool| totals(&mut *pool.acquire().await?, &wants).await;
+    let read = async move |pool: PgPool| totals(&mut *pool.acquire().await?, &wants, moment).await;
     let totals = app.database.look_up(read).await?;
     Some(Profile { totals, ..Profile::default() })
 }
@@ -84,7 +101,7 @@ async fn read(
     partition: u16,
     (kind, id): (KeyKind, String),
     wants: Wants,
-    now: DateTime<Utc>,
+    moment: Moment,
 ) -> Result<(u64, Profile), sqlx::Error> {
     let user = UserKey { kind, id: &id };
     if wants.counts.is_empty() && wants.history.is_empty() && wants.totals.is_empty() {
@@ -92,15 +109,15 @@ async fn read(
         return Ok((committed, Profile { traits, ..Profile::default() }));
     }
     // All as of one moment, or what is laid over it would not fit.
-    let mut moment = pool.begin().await?;
-    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *moment).await?;
-    let (committed, traits) = traits_of(&mut moment, partition, user).await?;
-    let stored = occurrences_of(&mut moment, user, &wants, now).await?;
+    let mut transaction = pool.begin().await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
+    let (committed, traits) = traits_of(&mut transaction, partition, user).await?;
+    let stored = occurrences_of(&mut transaction, user, &wants, moment.now).await?;
     let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
-    let shown = shown::read(&mut moment, &pairs, now).await?;
-    let shown = wants.history.iter().cloned().zip(shown.into_iter().map(|s| s.history)).collect();
-    let totals = totals(&mut moment, &wants).await?;
-    moment.commit().await?;
+    let shown = shown::read(&mut transaction, &pairs, moment.now, moment.event).await?;
+    let shown = wants.history.iter().cloned().zip(shown).collect();
+    let totals = totals(&mut transaction, &wants, moment).await?;
+    transaction.commit().await?;
     Ok((committed, Profile { traits, stored, accepted: HashMap::new(), shown, totals }))
 }
 
@@ -137,28 +154,38 @@ async fn occurrences_of(
     Ok(wants.counts.iter().cloned().zip(found).collect())
 }
 
-async fn totals(connection: &mut PgConnection, wants: &Wants) -> Result<HashMap<String, u64>, sqlx::Error> {
+async fn totals(
+    connection: &mut PgConnection,
+    wants: &Wants,
+    moment: Moment,
+) -> Result<HashMap<String, u64>, sqlx::Error> {
     let ids: Vec<&str> = wants.totals.iter().map(String::as_str).collect();
-    let totals = shown::totals(connection, &ids).await?;
+    let totals = shown::totals(connection, &ids, moment.event).await?;
     Ok(totals.into_iter().map(|(id, shown)| (id, u64::try_from(shown).unwrap_or(0))).collect())
 }
 
 impl Profile {
-    fn add(&mut self, fact: Fact) {
+    fn add(&mut self, fact: Fact, at_hand: Option<Uuid>) {
         match fact {
             // Checked at the door to be an object.
             Fact::Traits(text) => self.traits.merge(Traits::parse(&text).unwrap_or_default()),
             Fact::Happened { event, id, at } => {
                 self.accepted.entry(id).or_insert((event, at));
             }
-            Fact::Shown { campaign_id, at } => self.shown.entry(campaign_id.into()).or_default().record(at),
+            Fact::Shown { campaign_id, event_id, at } => {
+                let shown = self.shown.entry(campaign_id.into()).or_default();
+                if at_hand != Some(event_id) && !shown.recent_events.contains(&event_id) {
+                    shown.recent_events.push(event_id);
+                    shown.history.record(at);
+                }
+            }
         }
     }
 
     /// What the user was shown of a campaign.
     #[must_use]
     pub fn history(&self, campaign_id: &str) -> Option<&History> {
-        self.shown.get(campaign_id)
+        self.shown.get(campaign_id).map(|shown| &shown.history)
     }
 
     /// How often a campaign was shown to anybody.
@@ -200,7 +227,7 @@ pub fn remember(app: &App, event: &Event<'_>, key: UserKey<'_>, (partition, plac
         app.overlay.add(key, partition, place, fact);
     }
     for campaign_id in shown {
-        let fact = Fact::Shown { campaign_id: (*campaign_id).into(), at: event.received_at };
+        let fact = Fact::Shown { campaign_id: (*campaign_id).into(), event_id: event.id, at: event.received_at };
         app.overlay.add(key, partition, place, fact);
     }
 }

@@ -34,6 +34,7 @@ async fn only_what_may_be_shown_to_the_user_now_is_listed() {
         ("not-yet", json!({"starts_at": hour(1)})),
         ("over", json!({"ends_at": hour(-1)})),
         ("once", json!({"frequency_cap": {"per_user": 1}})),
+        ("one-for-all", json!({"frequency_cap": {"total": 1}})),
         ("not-rolled-out", json!({"rollout_percentage": 0})),
         ("held-out", json!({"hold_out_percentage": 100})),
         ("must-be-shown", json!({"ignore_opt_out": true})),
@@ -42,7 +43,7 @@ async fn only_what_may_be_shown_to_the_user_now_is_listed() {
     ])
     .await;
     let client = pipeline.client();
-    let by_all = ["must-be-shown", "once", "running", "without-a-trigger", "whatever-the-trigger"];
+    let by_all = ["must-be-shown", "one-for-all", "once", "running", "without-a-trigger", "whatever-the-trigger"];
     let with = |more: &[&'static str]| [more, &by_all[..], &["always"]].concat();
 
     assert_eq!(listed(&client, "stranger").await, with(&[]));
@@ -52,14 +53,21 @@ async fn only_what_may_be_shown_to_the_user_now_is_listed() {
     assert_eq!(listed(&client, "u").await, silver_too);
     // Asking again and again is no match, and uses up no cap.
     assert_eq!(listed(&client, "u").await, silver_too);
-    // Being shown it is; the process that answered knows at once.
-    assert!(
-        replied(&client, &json!({"user_id": "u", "event": "opened", "messageId": "m"})).await.contains(&"once".into())
-    );
+    // Being shown it is; the process that answered knows at once, while the worker stands still.
+    pipeline.workers[0].pause();
+    let shown = replied(&client, &json!({"user_id": "u", "event": "opened", "messageId": "m"})).await;
+    assert!(shown.contains(&"once".to_owned()), "{shown:?}");
     silver_too.retain(|id| *id != "once");
     assert_eq!(listed(&client, "u").await, silver_too);
+    pipeline.workers[0].resume();
+    // What is shown to anybody counts when it is in the record.
     pipeline.drained().await;
+    silver_too.retain(|id| *id != "one-for-all");
     assert_eq!(listed(&client, "u").await, silver_too);
+    let mut without = with(&[]);
+    without.retain(|id| *id != "one-for-all");
+    assert_eq!(listed(&client, "stranger").await, without);
+    assert!(!listed(&client, "").await.contains(&"one-for-all".to_owned()), "nor to whom nobody knows");
     assert!(recorded(&pipeline, "m").await.contains(&"held-out".into()), "counted in the record, never shown");
 
     identify(&pipeline, "u", json!({"$campaigns_opt_out": true})).await;

@@ -87,7 +87,7 @@ pub async fn rest<'a>(
     }
     let pairs: Vec<Pair<'a>> = pairs.into_iter().collect();
     let now = earliest(events).unwrap_or_default();
-    let shown = shown::read(transaction, &pairs, now).await?;
+    let shown = shown::read(transaction, &pairs, now, None).await?;
     Ok(Known {
         traits: profiles::read(transaction, &need_traits).await?,
         times,
