@@ -72,6 +72,18 @@ CREATE TABLE campaign_totals (
     campaign_id text PRIMARY KEY,
     shown       bigint NOT NULL
 ) WITH (fillfactor = 50);
+-- While a campaign has no global cap nobody counts, so a counter that was there before would be wrong afterwards: it goes with
+-- the cap, and is made anew from the matches when there is one again.
+CREATE FUNCTION campaign_total_ended() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM campaign_totals WHERE campaign_id = OLD.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER campaigns_total_removed AFTER UPDATE ON campaigns FOR EACH ROW
+    WHEN (OLD.document #> '{frequency_cap,total}' IS NOT NULL AND OLD.document #> '{frequency_cap,total}' <> 'null'
+          AND coalesce(NEW.document #> '{frequency_cap,total}', 'null') = 'null')
+    EXECUTE FUNCTION campaign_total_ended();
+CREATE TRIGGER campaigns_total_deleted AFTER DELETE ON campaigns FOR EACH ROW EXECUTE FUNCTION campaign_total_ended();
 
 -- A goal event that followed a match within the campaign's window. A match converts at most once.
 CREATE TABLE conversions (

@@ -37,8 +37,10 @@ use crate::query::Query;
 
 /// Whose list it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Generation {
+pub enum Generation {
+    /// Shows what it gets.
     First,
+    /// Matches events itself.
     Second,
 }
 
@@ -75,7 +77,7 @@ async fn answer(
 }
 
 /// Campaigns for this user, each with the index of the variant.
-fn shown<'a>(
+pub fn shown<'a>(
     snapshot: &'a Snapshot,
     profile: &Profile,
     key: Option<UserKey<'_>>,

@@ -113,9 +113,7 @@ async fn read(
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
     let (committed, traits) = traits_of(&mut transaction, partition, user).await?;
     let stored = occurrences_of(&mut transaction, user, &wants, moment.now).await?;
-    let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
-    let shown = shown::read(&mut transaction, &pairs, moment.now, moment.event).await?;
-    let shown = wants.history.iter().cloned().zip(shown).collect();
+    let shown = histories(&mut transaction, user, &wants, moment).await?;
     let totals = totals(&mut transaction, &wants, moment).await?;
     transaction.commit().await?;
     Ok((committed, Profile { traits, stored, accepted: HashMap::new(), shown, totals }))
@@ -152,6 +150,22 @@ async fn occurrences_of(
         .collect();
     let found = occurrences::read(connection, &asked).await?;
     Ok(wants.counts.iter().cloned().zip(found).collect())
+}
+
+/// Histories of the campaigns wanted. Beyond a few it is cheaper to look at all that the user was shown.
+async fn histories(
+    connection: &mut PgConnection,
+    user: UserKey<'_>,
+    wants: &Wants,
+    moment: Moment,
+) -> Result<HashMap<String, Shown>, sqlx::Error> {
+    const FEW: usize = 20;
+    if wants.history.len() > FEW {
+        return shown::of_user(connection, user, moment.now, moment.event).await;
+    }
+    let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
+    let shown = shown::read(connection, &pairs, moment.now, moment.event).await?;
+    Ok(wants.history.iter().cloned().zip(shown).collect())
 }
 
 async fn totals(

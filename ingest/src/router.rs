@@ -18,7 +18,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use shared::domain::event::EventType;
 
 use crate::admin::{
-    campaigns, dead_letters, documents, events, features, gate, history, keys, profile, segments, users,
+    campaigns, dead_letters, documents, events, features, gate, history, keys, members, profile, segments, users,
 };
 use crate::app::App;
 use crate::budget::Importance;
@@ -27,7 +27,7 @@ use crate::intake::{batch, single};
 use crate::{feature_flags, for_user, health, observe, problem};
 
 /// What a 404 offers.
-pub static PUBLIC_ROUTES: [&str; 46] = [
+pub static PUBLIC_ROUTES: [&str; 49] = [
     "POST /v1/track",
     "POST /v1/identify",
     "POST /v1/page",
@@ -56,6 +56,9 @@ pub static PUBLIC_ROUTES: [&str; 46] = [
     "GET /v1/admin/segments/{id}",
     "PUT /v1/admin/segments/{id}",
     "DELETE /v1/admin/segments/{id}",
+    "GET /v1/admin/segments/{id}/users",
+    "GET /v1/admin/segments/{id}/users/{user_id}",
+    "GET /v1/admin/segments/{id}/count",
     "POST /v1/admin/segments/{id}/restore",
     "GET /v1/admin/segments/{id}/history",
     "GET /v1/admin/features",
@@ -77,7 +80,7 @@ pub static PUBLIC_ROUTES: [&str; 46] = [
 ];
 
 /// Every path, with its short form where SDKs use one. Also the label values of the request counter.
-pub static PATHS: [&str; 50] = [
+pub static PATHS: [&str; 53] = [
     "/v1/track",
     "/v1/t",
     "/v1/identify",
@@ -112,6 +115,9 @@ pub static PATHS: [&str; 50] = [
     "/v1/admin/campaigns/{id}/history",
     "/v1/admin/segments",
     "/v1/admin/segments/{id}",
+    "/v1/admin/segments/{id}/users",
+    "/v1/admin/segments/{id}/users/{user_id}",
+    "/v1/admin/segments/{id}/count",
     "/v1/admin/segments/{id}/restore",
     "/v1/admin/segments/{id}/history",
     "/v1/admin/features",
@@ -172,6 +178,9 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/admin/campaigns/{id}/history", history::history(&campaigns::RESOURCE)),
         ("/v1/admin/segments", get(segments::list).post(segments::create)),
         ("/v1/admin/segments/{id}", documents::one(&segments::RESOURCE)),
+        ("/v1/admin/segments/{id}/users", get(members::list)),
+        ("/v1/admin/segments/{id}/users/{user_id}", get(members::one)),
+        ("/v1/admin/segments/{id}/count", get(members::count)),
         ("/v1/admin/segments/{id}/restore", history::restore(&segments::RESOURCE)),
         ("/v1/admin/segments/{id}/history", history::history(&segments::RESOURCE)),
         ("/v1/admin/features", get(features::list).post(features::put)),

@@ -7,7 +7,7 @@ use tests::client::WRITE_KEY;
 use tests::matching::replied;
 use tests::pipeline::{Pipeline, Setup};
 
-fn capped(id: &str, cap: Value) -> Value {
+fn capped(id: &str, cap: &Value) -> Value {
     json!({"id": id, "name": id, "status": "active", "trigger": "opened", "frequency_cap": cap})
 }
 
@@ -31,9 +31,9 @@ async fn recorded(pipeline: &Pipeline, id: &str) -> i64 {
 #[tokio::test]
 async fn one_user_who_sends_one_event_after_the_other_is_never_answered_beyond_a_cap() {
     let pipeline = Setup::default()
-        .campaign(capped("twice", json!({"per_user": 2})))
-        .campaign(capped("daily", json!({"per_user_per_day": 3})))
-        .campaign(capped("seldom", json!({"min_gap_seconds": 3600})))
+        .campaign(capped("twice", &json!({"per_user": 2})))
+        .campaign(capped("daily", &json!({"per_user_per_day": 3})))
+        .campaign(capped("seldom", &json!({"min_gap_seconds": 3600})))
         .start()
         .await;
     // Each on a connection of its own and without waiting for the worker: what counts is what this process has answered.
@@ -52,37 +52,44 @@ async fn one_user_who_sends_one_event_after_the_other_is_never_answered_beyond_a
 
 #[tokio::test]
 async fn a_resend_is_answered_as_the_first_was_and_uses_up_nothing() {
-    let pipeline = Setup::default()
-        .campaign(capped("first-of-all", json!({"total": 1})))
-        .campaign(capped("seldom", json!({"min_gap_seconds": 3600})))
-        .campaign(capped("once", json!({"per_user": 1})))
-        .campaign(capped("twice", json!({"per_user": 2, "per_user_per_day": 2})))
-        .start()
-        .await;
-    let client = pipeline.client();
-    let event = |id: &str| json!({"user_id": "u", "event": "opened", "messageId": id});
-    let all = ["twice", "once", "seldom", "first-of-all"];
-    // First while the worker stands still: of the total over all users a process knows only what is recorded.
-    pipeline.workers[0].pause();
-    for _ in 0..3 {
-        assert_eq!(replied(&client, &event("1")).await, all);
-    }
-    assert_eq!(replied(&client, &event("2")).await, ["twice", "first-of-all"]);
-    pipeline.workers[0].resume();
-    pipeline.drained().await;
-    assert_eq!(replied(&client, &event("1")).await, all, "stored");
-    assert_eq!(replied(&client, &event("2")).await, ["twice"]);
-    assert_eq!(replied(&client, &event("3")).await, Vec::<String>::new());
-    for (id, shown) in [("first-of-all", 1), ("seldom", 1), ("once", 1), ("twice", 2)] {
-        assert_eq!(recorded(&pipeline, id).await, shown, "{id}");
+    // Histories of a few campaigns are read one by one, those of many together.
+    for others in [0, 30] {
+        let mut setup = Setup::default()
+            .campaign(capped("first-of-all", &json!({"total": 1})))
+            .campaign(capped("seldom", &json!({"min_gap_seconds": 3600})))
+            .campaign(capped("once", &json!({"per_user": 1})))
+            .campaign(capped("twice", &json!({"per_user": 2, "per_user_per_day": 2})));
+        for other in 0..others {
+            let mut never = capped(&format!("never-{other}"), &json!({"per_user": 1}));
+            never["rules"] = json!([{"field": "never", "operator": "exists"}]);
+            setup = setup.campaign(never);
+        }
+        let pipeline = setup.start().await;
+        let client = pipeline.client();
+        let event = |id: &str| json!({"user_id": "u", "event": "opened", "messageId": id});
+        let all = ["twice", "once", "seldom", "first-of-all"];
+        // First while the worker stands still: of the total over all users a process knows only what is recorded.
+        pipeline.workers[0].pause();
+        for _ in 0..3 {
+            assert_eq!(replied(&client, &event("1")).await, all);
+        }
+        assert_eq!(replied(&client, &event("2")).await, ["twice", "first-of-all"]);
+        pipeline.workers[0].resume();
+        pipeline.drained().await;
+        assert_eq!(replied(&client, &event("1")).await, all, "stored");
+        assert_eq!(replied(&client, &event("2")).await, ["twice"]);
+        assert_eq!(replied(&client, &event("3")).await, Vec::<String>::new());
+        for (id, shown) in [("first-of-all", 1), ("seldom", 1), ("once", 1), ("twice", 2)] {
+            assert_eq!(recorded(&pipeline, id).await, shown, "{id}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_gap_and_a_day_end() {
     let pipeline = Setup::default()
-        .campaign(capped("seldom", json!({"min_gap_seconds": 3600})))
-        .campaign(capped("daily", json!({"per_user_per_day": 1})))
+        .campaign(capped("seldom", &json!({"min_gap_seconds": 3600})))
+        .campaign(capped("daily", &json!({"per_user_per_day": 1})))
         .start()
         .await;
     let shown = async || replies(&pipeline, "u", "seldom", 1).await[0] && replies(&pipeline, "u", "daily", 1).await[0];
@@ -102,7 +109,7 @@ async fn a_gap_and_a_day_end() {
 
 #[tokio::test]
 async fn a_cap_that_is_set_later_counts_what_was_shown_before() {
-    let pipeline = Setup::default().campaign(capped("c", json!({}))).start().await;
+    let pipeline = Setup::default().campaign(capped("c", &json!({}))).start().await;
     assert_eq!(replies(&pipeline, "u", "c", 3).await, [true, true, true]);
     assert_eq!(recorded(&pipeline, "c").await, 3);
     let admin = pipeline.admin();
@@ -114,6 +121,18 @@ async fn a_cap_that_is_set_later_counts_what_was_shown_before() {
         pipeline.drained().await;
     }
     assert_eq!(recorded(&pipeline, "c").await, 4);
+
+    // Without the cap it is shown again and nobody counts; with the cap back, all of that is counted.
+    for (cap, more, shown) in [(json!({}), 3, 7), (json!({"total": 8}), 3, 8)] {
+        let change = json!({"frequency_cap": cap}).to_string();
+        assert_eq!(admin.send("PUT", "/v1/admin/campaigns/c", &[], change.as_bytes()).await.unwrap().status, 200);
+        pipeline.catalog_known().await;
+        for user in ["d", "e", "f"].iter().take(more) {
+            replies(&pipeline, user, "c", 1).await;
+            pipeline.drained().await;
+        }
+        assert_eq!(recorded(&pipeline, "c").await, shown);
+    }
 }
 
 /// Two ingest processes, three workers that are killed and started anew, users who send many events: no cap is passed in the
@@ -121,38 +140,52 @@ async fn a_cap_that_is_set_later_counts_what_was_shown_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn caps_hold_exactly_under_three_workers_with_kills() {
     const USERS: usize = 300;
-    const ROUNDS: usize = 12;
+    const ROUNDS: usize = 80;
+    const BATCH: usize = 20;
+    const SENDERS: usize = 4;
+    const KILLS: usize = 8;
     let mut pipeline = Setup::default()
         .ingests(2)
         .workers(3)
-        .campaign(capped("twice", json!({"per_user": 2})))
-        .campaign(capped("daily", json!({"per_user_per_day": 3})))
-        .campaign(capped("seldom", json!({"min_gap_seconds": 86400})))
-        .campaign(capped("first-500", json!({"total": 500})))
-        .campaign(capped("first-100", json!({"total": 100, "per_user": 1})))
+        .campaign(capped("twice", &json!({"per_user": 2})))
+        .campaign(capped("daily", &json!({"per_user_per_day": 3})))
+        .campaign(capped("seldom", &json!({"min_gap_seconds": 86400})))
+        .campaign(capped("first-500", &json!({"total": 500})))
+        .campaign(capped("first-100", &json!({"total": 100, "per_user": 1})))
         .start()
         .await;
     let clients: Arc<Vec<_>> = Arc::new(pipeline.ingests.iter().map(|i| i.client().with_key(WRITE_KEY)).collect());
-    let mut rounds = tokio::task::JoinSet::new();
-    for round in 0..ROUNDS {
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..SENDERS {
         let clients = Arc::clone(&clients);
-        rounds.spawn(async move {
-            for first in (0..USERS).step_by(50) {
-                let event = |user: usize| {
-                    json!({"type": "track", "userId": format!("u{user}"), "event": "opened",
-                           "messageId": format!("{round}-{user}")})
-                };
-                let batch: Vec<Value> = (first..first + 50).map(event).collect();
-                clients[round % clients.len()].clone().accepted("/v1/batch", &json!({"batch": batch})).await;
+        senders.spawn(async move {
+            let client = clients[sender % clients.len()].clone();
+            for round in (sender..ROUNDS).step_by(SENDERS) {
+                for first in (0..USERS).step_by(BATCH) {
+                    let event = |user: usize| {
+                        json!({"type": "track", "userId": format!("u{user}"), "event": "opened",
+                               "messageId": format!("{round}-{user}")})
+                    };
+                    let batch: Vec<Value> = (first..first + BATCH).map(event).collect();
+                    client.accepted("/v1/batch", &json!({"batch": batch})).await;
+                }
             }
         });
     }
-    for kill in 0..6 {
-        let worker = kill % 3;
-        pipeline.workers[worker].start_again();
-        pipeline.workers[worker].ready().await;
+    // Each in the middle of the work: when so many more events are stored.
+    let step = i64::try_from(USERS * ROUNDS / (KILLS + 2)).unwrap();
+    for (kill, due) in (0..KILLS).zip((1..).map(|number| number * step)) {
+        tests::eventually::eventually("the work goes on", async || {
+            let stored = pipeline.rows().await;
+            if stored >= due { Ok(()) } else { Err(format!("{stored} of {due} events")) }
+        })
+        .await;
+        pipeline.workers[kill % 3].start_again();
     }
-    rounds.join_all().await;
+    let stored = pipeline.rows().await;
+    eprintln!("the last of {KILLS} kills came when {stored} of {} events were stored", USERS * ROUNDS);
+    pipeline.ready().await;
+    senders.join_all().await;
     pipeline.drained().await;
 
     assert_eq!(pipeline.rows().await, i64::try_from(USERS * ROUNDS).unwrap());

@@ -3,7 +3,8 @@
 //! Every route here passes [`gate`] first: key, then the limit on writes. [`documents`] serves campaigns, segments and feature
 //! flags alike, from a [`resource`] that says what is special about each ([`campaigns`], [`segments`], [`features`]);
 //! [`edit`] writes them, [`if_match`] guards against lost changes, [`history`] lists changes and goes back. The others show
-//! what the pipeline made: [`events`], [`users`], one [`profile`], [`dead_letters`]; and [`keys`] makes and revokes keys.
+//! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`]; and [`keys`]
+//! makes and revokes keys.
 //!
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
@@ -17,10 +18,13 @@ pub mod gate;
 pub mod history;
 pub mod if_match;
 pub mod keys;
+pub mod members;
 pub mod paging;
 pub mod profile;
 pub mod resource;
+pub mod scan;
 pub mod segments;
 pub mod sent;
+pub mod standing;
 pub mod stored_events;
 pub mod users;

@@ -55,7 +55,9 @@ impl<Key: Serialize + DeserializeOwned> Page<Key> {
     }
 }
 
-fn encode(key: &impl Serialize) -> String {
+/// The cursor that leads behind a row with this key.
+#[must_use]
+pub fn encode(key: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
 }
 

@@ -1,6 +1,6 @@
 //! `GET /v1/admin/users/{id}`: all that is known about one user (with `?kind=anonymous`, about one visitor).
 //!
-//! `{id, kind, traits, created_at, updated_at, opted_out, links, timeline, matches}`; both times are null for somebody who sent
+//! `{id, kind, traits, created_at, updated_at, opted_out, links, timeline, matches, standing}`; both times are null for somebody who sent
 //! events but was never identified.
 //!
 //! | part | meaning |
@@ -8,6 +8,7 @@
 //! | `opted_out` | the trait `$campaigns_opt_out` is true: no campaign is shown |
 //! | `links` | `{anonymous_ids, user_ids}`: which ids are the same person |
 //! | `timeline` | `{events, next_cursor}`: the latest 50 events of all those ids; go on at `/v1/admin/events?user_id=…&linked=true&cursor=…` |
+//! | `standing` | `{campaigns: [{id, variant}], segments: [id]}`: what a fetch would give just now, and where the user belongs |
 //! | `matches` | the latest 50, of this id alone: `{event_id, campaign_id, campaign_name, campaign_version, variant, disposition, at}` |
 
 use std::sync::Arc;
@@ -17,14 +18,16 @@ use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shared::domain::campaign::delivery::opted_out;
 use shared::domain::traits::Traits;
-use shared::domain::user_key::KeyKind;
+use shared::domain::user_key::{KeyKind, UserKey};
 use sqlx::FromRow;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::documents::answered;
 use super::paging::Page;
+use super::standing::{self, Standing};
 use super::stored_events::{self, Filter, Key, Row, oldest_day};
 use super::users::{self, User};
 use crate::app::App;
@@ -35,8 +38,6 @@ use crate::query::Query;
 
 /// Events and matches that a profile shows.
 const LATEST: i64 = 50;
-/// The trait by which a user wants no campaigns.
-const OPT_OUT: &str = "$campaigns_opt_out";
 
 #[derive(Serialize)]
 struct Profile {
@@ -49,7 +50,8 @@ struct Profile {
     links: Links,
     timeline: Timeline,
     matches: Vec<Match>,
-    // The campaigns and segments that the user is in just now belong here.
+    /// Null when it cannot be told just now.
+    standing: Option<Standing>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +103,7 @@ async fn answer(app: &App, id: String, query: &Query<'_>) -> Result<Response, Pr
     if known.user.is_none() && known.events.is_empty() && anonymous_ids.is_empty() && user_ids.is_empty() {
         return Err(not_found());
     }
+    let standing = standing::of(app, UserKey { kind, id: &id }).await;
     let page = Page::<Key> { limit: Some(LATEST), offset: 0, after: None };
     let next_cursor = page.cut(&mut known.events, Row::key);
     let iso = |t: DateTime<Utc>| t.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -111,10 +114,11 @@ async fn answer(app: &App, id: String, query: &Query<'_>) -> Result<Response, Pr
         traits: RawValue::from_string(traits.to_owned()).ok(),
         created_at: known.user.as_ref().map(|user| iso(user.created_at)),
         updated_at: known.user.as_ref().map(|user| iso(user.updated_at)),
-        opted_out: opted_out(traits),
+        opted_out: opted_out(&Traits::parse(traits).unwrap_or_default()),
         links: known.links,
         timeline: Timeline { events: known.events.into_iter().map(Into::into).collect(), next_cursor },
         matches: known.matches,
+        standing,
     })
 }
 
@@ -155,10 +159,6 @@ async fn links(connection: &mut PgConnection, kind: KeyKind, id: &str) -> Result
         None => Vec::new(),
     };
     Ok(Links { anonymous_ids, user_ids })
-}
-
-fn opted_out(traits: &str) -> bool {
-    Traits::parse(traits).is_ok_and(|traits| traits.get(OPT_OUT).is_some_and(|value| value.get() == "true"))
 }
 
 fn not_found() -> Problem {

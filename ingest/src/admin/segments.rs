@@ -1,4 +1,4 @@
-//! `/v1/admin/segments`: named groups of users; see [`super::documents`] for the routes.
+//! `/v1/admin/segments`: named groups of users; see [`super::documents`] for the routes, [`super::members`] for who is in one.
 //!
 //! The list is `{segments, total, next_cursor}`, newest created first; without `limit` all of them.
 

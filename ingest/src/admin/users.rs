@@ -130,7 +130,8 @@ fn prefix_pattern(prefix: &str) -> String {
     pattern
 }
 
-fn shown(kind: KeyKind, user: &User) -> serde_json::Result<Traits> {
+/// A user as lists show it.
+pub fn shown(kind: KeyKind, user: &User) -> serde_json::Result<Traits> {
     let iso = |t: DateTime<Utc>| t.to_rfc3339_opts(SecondsFormat::Millis, true);
     let traits = Traits::parse(&user.traits)?;
     let mut object = traits.clone();

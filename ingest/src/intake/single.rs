@@ -29,6 +29,9 @@ pub const BODY_BYTES: usize = 2 << 20;
 /// What a line adds to the client's own text: ids and times.
 pub const LINE_OVERHEAD_BYTES: usize = 320;
 
+/// Paths of the second generation of clients, which also look for `success`.
+const SECOND_GENERATION: &str = "/api/v1/nudge/";
+
 /// One handler for all six.
 pub async fn take(State(app): State<Arc<App>>, kind: EventType, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -78,6 +81,7 @@ async fn accept(
     let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
     let published = packing.submit(app, &mut share)?;
+    let success = parts.uri.path().starts_with(SECOND_GENERATION).then_some(true);
     let remember = |places: &Places, shown: &[&str]| {
         if let Some(key) = key {
             profile::remember(app, &event, key, (slot.partition, places.of(slot)), shown);
@@ -89,7 +93,7 @@ async fn accept(
             let places = published.outcome().await?;
             arrivals.accept_rest();
             remember(&places, &matched.counted());
-            ok(&tracked(&event, &matched))
+            ok(&tracked(&event, &matched, success))
         }
         EventType::Identify => {
             let before = match key {
@@ -99,7 +103,7 @@ async fn accept(
             let places = published.outcome().await?;
             arrivals.accept_rest();
             remember(&places, &[]);
-            ok(&identified(before, event.traits.as_deref().map_or("{}", RawValue::get)))
+            ok(&identified(before, event.traits.as_deref().map_or("{}", RawValue::get), success))
         }
         EventType::Page | EventType::Screen | EventType::Group | EventType::Alias => {
             let places = published.outcome().await?;
@@ -116,11 +120,13 @@ struct Taken {
     id: Uuid,
 }
 
-/// The old servers' answer to a track: `ok` for clients of the first generation, `success` for those of the second.
+/// The old server's answer to a track.
 #[derive(Serialize)]
 struct Tracked<'a> {
     ok: bool,
-    success: bool,
+    /// On the paths of the second generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
     matched: Objects<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     matched_complete: Option<bool>,
@@ -153,10 +159,10 @@ impl Serialize for Objects<'_> {
     }
 }
 
-fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched) -> Tracked<'a> {
+fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched, success: Option<bool>) -> Tracked<'a> {
     Tracked {
         ok: true,
-        success: true,
+        success,
         matched: Objects(matched),
         matched_complete: matched.incomplete.map(|_| false),
         matched_reason: matched.incomplete,
@@ -171,22 +177,23 @@ fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched) -> Tracked<'a> {
     }
 }
 
-/// The old servers' answer to an identify.
+/// The old server's answer to an identify.
 #[derive(Serialize)]
 struct Identified {
     ok: bool,
-    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
     user: Traits,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_complete: Option<bool>,
 }
 
-fn identified(before: Option<Traits>, patch: &str) -> Identified {
+fn identified(before: Option<Traits>, patch: &str, success: Option<bool>) -> Identified {
     let user_complete = before.is_none().then_some(false);
     let mut user = before.unwrap_or_default();
     // Checked at the door to be an object.
     if let Ok(patch) = Traits::parse(patch) {
         user.merge(patch);
     }
-    Identified { ok: true, success: true, user, user_complete }
+    Identified { ok: true, success, user, user_complete }
 }

@@ -1,5 +1,7 @@
 //! What users were shown: the history behind caps and goals, counted from `matches`.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -31,12 +33,38 @@ pub struct Shown {
 #[derive(sqlx::FromRow)]
 struct Row {
     place: i64,
+    campaign_id: String,
     shown: i64,
     last_at: DateTime<Utc>,
     recent: Option<Vec<DateTime<Utc>>>,
     recent_events: Option<Vec<Uuid>>,
     last_event_id: Uuid,
     converted: bool,
+}
+
+impl From<Row> for Shown {
+    fn from(row: Row) -> Self {
+        let shown = u64::try_from(row.shown).unwrap_or(0);
+        Self {
+            history: History { shown, last_at: Some(row.last_at), recent: row.recent.unwrap_or_default() },
+            recent_events: row.recent_events.unwrap_or_default(),
+            open: (!row.converted).then_some(Open { event_id: row.last_event_id, at: row.last_at }),
+        }
+    }
+}
+
+/// Sums up the matches `m` of each `(place, campaign_id)`; `$1` is how far back single times matter, `$2` an event left out.
+fn summed(matches: &str) -> String {
+    format!(
+        "SELECT s.*, EXISTS (SELECT FROM conversions c WHERE c.campaign_id = s.campaign_id AND c.match_event_id = s.last_event_id)
+                     AS converted
+           FROM (SELECT m.place, m.campaign_id, count(*) AS shown, max(m.at) AS last_at,
+                        array_agg(m.at) FILTER (WHERE m.at >= $1) AS recent,
+                        array_agg(m.event_id) FILTER (WHERE m.at >= $1) AS recent_events,
+                        (array_agg(m.event_id ORDER BY m.at DESC, m.event_id DESC))[1] AS last_event_id
+                   FROM ({matches}) AS m WHERE m.event_id IS DISTINCT FROM $2
+                   GROUP BY m.place, m.campaign_id) AS s"
+    )
 }
 
 /// Reads the history of each pair, in the order asked. `now` is the time of the earliest event that will be decided: older history
@@ -51,35 +79,50 @@ pub async fn read(
     if pairs.is_empty() {
         return Ok(all);
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT s.*, EXISTS (SELECT FROM conversions c WHERE c.campaign_id = s.campaign_id AND c.match_event_id = s.last_event_id) AS converted
-           FROM (SELECT k.place, k.campaign_id, count(*) AS shown, max(m.at) AS last_at,
-                        array_agg(m.at) FILTER (WHERE m.at >= $4) AS recent,
-                        array_agg(m.event_id) FILTER (WHERE m.at >= $4) AS recent_events,
-                        (array_agg(m.event_id ORDER BY m.at DESC, m.event_id DESC))[1] AS last_event_id
-                   FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (kind, id, campaign_id, place)
-                  CROSS JOIN LATERAL (
-                        SELECT event_id, coalesce(received_at, matched_at) AS at FROM matches
-                         WHERE user_id = k.id AND campaign_id = k.campaign_id AND user_kind = k.kind
-                           AND disposition <> 'preview' AND event_id IS DISTINCT FROM $5) AS m
-                  GROUP BY k.place, k.campaign_id) AS s",
-    )
-    .bind(pairs.iter().map(|p| p.user.kind.as_str()).collect::<Vec<_>>())
-    .bind(pairs.iter().map(|p| p.user.id).collect::<Vec<_>>())
-    .bind(pairs.iter().map(|p| p.campaign_id).collect::<Vec<_>>())
-    .bind(now - LONGEST_DAY)
-    .bind(but)
-    .fetch_all(connection)
-    .await?;
+    let query = summed(
+        "SELECT k.place, k.campaign_id, of_pair.*
+           FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS k (kind, id, campaign_id, place)
+          CROSS JOIN LATERAL (
+                SELECT event_id, coalesce(received_at, matched_at) AS at FROM matches
+                 WHERE user_id = k.id AND campaign_id = k.campaign_id AND user_kind = k.kind
+                   AND disposition <> 'preview') AS of_pair",
+    );
+    let rows: Vec<Row> = sqlx::query_as(&query)
+        .bind(now - LONGEST_DAY)
+        .bind(but)
+        .bind(pairs.iter().map(|p| p.user.kind.as_str()).collect::<Vec<_>>())
+        .bind(pairs.iter().map(|p| p.user.id).collect::<Vec<_>>())
+        .bind(pairs.iter().map(|p| p.campaign_id).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
     for row in rows {
         if let Some(slot) = usize::try_from(row.place - 1).ok().and_then(|at| all.get_mut(at)) {
-            let shown = u64::try_from(row.shown).unwrap_or(0);
-            slot.history = History { shown, last_at: Some(row.last_at), recent: row.recent.unwrap_or_default() };
-            slot.recent_events = row.recent_events.unwrap_or_default();
-            slot.open = (!row.converted).then_some(Open { event_id: row.last_event_id, at: row.last_at });
+            *slot = row.into();
         }
     }
     Ok(all)
+}
+
+/// Reads the histories of one user in all campaigns: one look at the user's own matches, however many campaigns there are;
+/// `but` as in [`read`].
+pub async fn of_user(
+    connection: &mut PgConnection,
+    user: UserKey<'_>,
+    now: DateTime<Utc>,
+    but: Option<Uuid>,
+) -> Result<HashMap<String, Shown>, sqlx::Error> {
+    let query = summed(
+        "SELECT 0::bigint AS place, campaign_id, event_id, coalesce(received_at, matched_at) AS at FROM matches
+          WHERE user_id = $3 AND user_kind = $4 AND disposition <> 'preview'",
+    );
+    let rows: Vec<Row> = sqlx::query_as(&query)
+        .bind(now - LONGEST_DAY)
+        .bind(but)
+        .bind(user.id)
+        .bind(user.kind.as_str())
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.campaign_id.clone(), row.into())).collect())
 }
 
 /// How often campaigns with a global cap were shown to anybody, other than for the event `but`; one that was never counted is

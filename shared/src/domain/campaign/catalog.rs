@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::compiled::{Compiled, Inert};
 use crate::domain::feature::Flag;
-use crate::domain::rules::{Condition, CountWindow, Needs, Segments};
+use crate::domain::rules::{CountWindow, Needs, Segments};
 
 /// An immutable snapshot. Everywhere campaigns with a higher priority come first, then the newest created, which SDKs take as
 /// priority.
@@ -79,7 +79,7 @@ impl Catalog {
             catalog.add(rank, &campaign);
         }
         let flags = catalog.features.values().map(|flag| flag.condition().needs());
-        let counts = flags.chain(catalog.segments.iter().map(Condition::needs));
+        let counts = flags.chain(catalog.segments.iter().map(|(_, condition)| condition.needs()));
         catalog.counted.extend(counts.flat_map(|needs| &needs.counts).map(|window| window.event.clone()));
         catalog
     }

@@ -68,9 +68,9 @@ impl Segments {
         self.0.get(id)
     }
 
-    /// The condition of each, in any order.
-    pub fn iter(&self) -> impl Iterator<Item = &Condition> {
-        self.0.values()
+    /// Each with its id, in any order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Condition)> {
+        self.0.iter().map(|(id, condition)| (id.as_str(), condition))
     }
 
     /// How many there are.

@@ -20,8 +20,8 @@ use crate::domain::raw_object::RawObject;
 pub const MAX_FIELD_BYTES: usize = 255;
 /// Longest event name of a count, in bytes: no event has a longer one.
 const MAX_EVENT_BYTES: usize = 4 * limits::EVENT_NAME_CHARS;
-/// Highest threshold of an event count.
-pub const MAX_COUNT: u32 = 10_000;
+/// Highest threshold of an event count: so many times of each user in a flush may be held in memory.
+pub const MAX_COUNT: u32 = 1_000;
 
 /// Reads a rule, naming every fault under `path`; `None` after one.
 pub(super) fn read(source: &RawObject, scope: Scope, path: &str, faults: &mut Vec<Fault>) -> Option<Rule> {

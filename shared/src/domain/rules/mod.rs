@@ -10,7 +10,7 @@
 //! | `attribute`, `trait` | the user's traits |
 //! | `context` | the event's context |
 //! | `segment` | `{type, segment: id, operator}`, operator `in` (default) or `not_in` |
-//! | `event_count` | `{type, event, operator, value, within}`: how often the user did it; operator `>=` (default) or another comparison, `value` up to 10,000, `within` a length of time or absent for ever |
+//! | `event_count` | `{type, event, operator, value, within}`: how often the user did it; operator `>=` (default) or another comparison, `value` up to 1,000, `within` a length of time or absent for ever |
 //! | any other, or none | the event's properties |
 //!
 //! Options of a rule on a field: `ignore_case` (true or false) and `compare` (`auto`, `text`, `number`, `version`, `time`).

@@ -113,7 +113,7 @@ fn what_a_segment_counts_is_wanted_by_the_campaigns_that_name_it() {
     ];
     let catalog = with_segments(&campaigns, segments);
     let window = CountWindow { event: "opened".into(), within_seconds: Some(604_800), most: 4 };
-    assert_eq!(wants(&catalog, "segment").counts.into_iter().collect::<Vec<_>>(), [window.clone()]);
+    assert_eq!(wants(&catalog, "segment").counts.into_iter().collect::<Vec<_>>(), std::slice::from_ref(&window));
     assert!(wants(&catalog, "event").counts.is_empty() && wants(&catalog, "plain").counts.is_empty());
     assert!(catalog.for_users().wants.counts.contains(&window));
     assert!(catalog.is_counted("opened"));

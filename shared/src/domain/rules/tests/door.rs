@@ -164,11 +164,11 @@ fn segments_and_counts_are_checked() {
                 fault("rules[0].within", "unreadable"),
             ],
         ),
-        (r#""type":"event_count","event":"e","value":10001"#, vec![fault("rules[0].value", "out_of_range")]),
+        (r#""type":"event_count","event":"e","value":1001"#, vec![fault("rules[0].value", "out_of_range")]),
         (r#""type":"event_count","event":"e","value":-1"#, vec![fault("rules[0].value", "out_of_range")]),
         (r#""type":"event_count","event":"e","value":1.5"#, vec![fault("rules[0].value", "out_of_range")]),
         (r#""type":"event_count","event":"e","value":true"#, vec![fault("rules[0].value", "out_of_range")]),
-        (r#""type":"event_count","event":"e","value":10000,"within":null"#, vec![]),
+        (r#""type":"event_count","event":"e","value":1000,"within":null"#, vec![]),
     ] {
         assert_eq!(rule_faults(inside), expected, "{inside}");
     }
