@@ -15,7 +15,6 @@ async fn get(client: &Client, path: &str) -> Value {
     answer.json()
 }
 
-/// The names of an answer's fields.
 fn keys(object: &Value) -> Vec<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
 }
@@ -97,11 +96,11 @@ async fn events_are_tracked_users_identified_and_campaigns_fetched_and_matched_b
         .await;
     let client = pipeline.client();
     let identified = client.accepted("/v1/identify", &json!({"user_id": "u", "traits": {"tier": "silver"}})).await;
-    assert_eq!((&identified["ok"], &identified["user"]), (&json!(true), &json!({"tier": "silver"})));
+    assert_eq!(identified, json!({"ok": true, "user": {"tier": "silver"}}));
 
     let body = json!({"user_id": "u", "event": "opened", "properties": {"total": 55}, "messageId": "m"});
     let tracked = client.accepted("/v1/track", &body).await;
-    assert_eq!(keys(&tracked), ["ok", "success", "matched", "event"]);
+    assert_eq!(keys(&tracked), ["ok", "matched", "event"]);
     assert_eq!(keys(&tracked["event"]), ["id", "user_id", "event", "properties", "ts"]);
     assert_eq!((&tracked["event"]["user_id"], &tracked["event"]["event"]), (&json!("u"), &json!("opened")));
     assert!(tracked["event"]["id"].is_string() && tracked["event"]["ts"].is_i64(), "{tracked}");
