@@ -3,8 +3,8 @@
 //!
 //! Triggers do not count here; schedule, segments, caps, roll-out, hold-out and opt-out do. Fetching is no match: it counts
 //! towards no cap. Clients of the first generation show what they get, so they are given only campaigns that match whatever the
-//! event may be. Those of the second match events themselves, so they are given all that some event could match, and `targeting` as
-//! the array that they read.
+//! event may be. Those of the second match events themselves, so they are given all that some event could match, `targeting` as
+//! the array that they read, and a preview as active, or they would not show it.
 //!
 //! The answer comes from compiled memory and one read of the user by primary key (history and counts only where a campaign asks).
 //! It carries an `ETag`; the same list again is 304. When the database is away the answer is 503: SDKs then go on with their own
@@ -21,10 +21,10 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use shared::domain::campaign::Compiled;
 use shared::domain::campaign::assignment::Who;
 use shared::domain::campaign::caps::History;
 use shared::domain::campaign::delivery::{Decision, Situation, opted_out};
+use shared::domain::campaign::{Compiled, Status};
 use shared::domain::raw_object::RawObject;
 use shared::domain::rules::{Facts, Truth};
 use shared::domain::user_key::UserKey;
@@ -135,6 +135,7 @@ fn body(shown: &[(&Compiled, Option<usize>)], generation: Generation) -> serde_j
             Some(list) => object.set("targeting", list)?,
             None => object.set("targeting", &[(); 0])?,
         }
+        object.set("status", Status::Active.as_str())?;
         campaigns.push(object);
     }
     serde_json::to_vec(&Fetched { success: true, campaigns })

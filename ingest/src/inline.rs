@@ -6,7 +6,8 @@
 //! Caps: what this process has answered but the worker has not yet committed is counted too, so one user who sends one event
 //! after the other through one process is never shown more than the cap. A reply can go beyond it by the requests of that user that
 //! are under way at the same moment or that other processes answered within the worker's lag (milliseconds); a global cap, by all
-//! requests within that lag. The record (`matches`) holds the cap exactly.
+//! requests within that lag. The record (`matches`) holds the cap exactly. A resend is answered as if it came for the first time,
+//! because the first answer may be lost, and counts once.
 
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ pub async fn matched(app: &App, event: &Event<'_>, key: Option<UserKey<'_>>) -> 
     }
     let mut wants = Wants::default();
     triggered.listeners().for_each(|listeners| wants.merge(&listeners.wants));
-    let Some(profile) = profile::current(app, key, &wants, event.received_at).await else {
+    let Some(profile) = profile::for_event(app, key, &wants, event).await else {
         return Matched::incomplete(app, "what is known of the user cannot be read just now");
     };
     let matched = decide(&snapshot, triggered, event, key, &profile);

@@ -39,6 +39,8 @@ pub enum Fact {
     Shown {
         /// Which.
         campaign_id: Box<str>,
+        /// The event: a resend is shown it again and counts once.
+        event_id: Uuid,
         /// When its event was received.
         at: DateTime<Utc>,
     },
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn facts_come_in_the_order_of_the_stream_and_only_those_not_committed() {
         let overlay = Overlay::default();
-        let shown = Fact::Shown { campaign_id: "c".into(), at: DateTime::UNIX_EPOCH };
+        let shown = Fact::Shown { campaign_id: "c".into(), event_id: Uuid::nil(), at: DateTime::UNIX_EPOCH };
         overlay.add(USER, 3, place(8, 1), patch("second"));
         overlay.add(USER, 3, place(8, 0), patch("first"));
         overlay.add(USER, 3, place(9, 0), shown.clone());

@@ -10,7 +10,8 @@ use shared::domain::event::{Event, EventType};
 use shared::domain::rules::{CountWindow, Counts};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
-use shared::store::{occurrences, shown};
+use shared::store::occurrences::{self, Occurrence};
+use shared::store::shown::{self, Moment, Shown};
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
@@ -23,11 +24,11 @@ use crate::profile_query;
 pub struct Profile {
     /// Everything that identifies have said.
     pub traits: Traits,
-    /// Times of stored events that rules count, latest first.
-    times: HashMap<CountWindow, Vec<DateTime<Utc>>>,
-    /// Accepted events that are not stored yet.
-    happened: Vec<(Box<str>, Uuid, DateTime<Utc>)>,
-    shown: HashMap<String, History>,
+    /// Stored events that rules count, latest first.
+    stored: HashMap<CountWindow, Vec<Occurrence>>,
+    /// Accepted events that no worker has handled yet, with name and time. A resend of a stored one may be among them.
+    accepted: HashMap<Uuid, (Box<str>, DateTime<Utc>)>,
+    shown: HashMap<String, Shown>,
     totals: HashMap<String, u64>,
 }
 
@@ -44,23 +45,32 @@ pub struct ProfileCounts<'a> {
 
 /// Reads what is wanted; `None` when the database cannot be asked quickly. What is accepted but not committed is in it.
 pub async fn current(app: &App, key: Option<UserKey<'_>>, wants: &Wants, now: DateTime<Utc>) -> Option<Profile> {
-    let Some(key) = key else { return of_strangers(app, wants).await };
+    read_at(app, key, wants, Moment { now, but: None }).await
+}
+
+/// The same for an event: as if it came for the first time, so that the reply to a resend is like the one that was lost.
+pub async fn for_event(app: &App, key: Option<UserKey<'_>>, wants: &Wants, event: &Event<'_>) -> Option<Profile> {
+    read_at(app, key, wants, Moment { now: event.received_at, but: Some(event.id) }).await
+}
+
+async fn read_at(app: &App, key: Option<UserKey<'_>>, wants: &Wants, moment: Moment) -> Option<Profile> {
+    let Some(key) = key else { return of_strangers(app, wants, moment).await };
     if *wants == Wants::default() {
         return Some(Profile::default());
     }
     let partition = key.partition(app.settings.pipeline.partitions);
     let (kind, id, wants) = (key.kind, key.id.to_owned(), wants.clone());
-    let read = async move |pool| profile_query::read(pool, partition, UserKey { kind, id: &id }, &wants, now).await;
+    let read = async move |pool| profile_query::read(pool, partition, UserKey { kind, id: &id }, &wants, moment).await;
     let stored = app.database.look_up(read).await?;
     let mut profile = Profile {
         traits: stored.traits,
-        times: stored.times,
-        happened: Vec::new(),
-        shown: stored.histories,
+        stored: stored.occurrences,
+        accepted: HashMap::new(),
+        shown: stored.shown,
         totals: stored.totals,
     };
     for fact in app.overlay.after(key, stored.committed) {
-        profile.add(fact);
+        profile.add(fact, moment.but);
     }
     Some(profile)
 }
@@ -72,14 +82,14 @@ pub async fn traits(app: &App, key: UserKey<'_>) -> Option<Traits> {
 }
 
 /// Of a stranger nothing is known; only what was shown to anybody counts.
-async fn of_strangers(app: &App, wants: &Wants) -> Option<Profile> {
+async fn of_strangers(app: &App, wants: &Wants, moment: Moment) -> Option<Profile> {
     if wants.totals.is_empty() {
         return Some(Profile::default());
     }
     let wants = wants.clone();
     let read = async move |pool: PgPool| {
         let ids: Vec<&str> = wants.totals.iter().map(String::as_str).collect();
-        shown::totals(&mut *pool.acquire().await?, &ids).await
+        shown::totals(&mut *pool.acquire().await?, &ids, moment.but).await
     };
     let totals = app.database.look_up(read).await?;
     let totals = totals.into_iter().map(|(id, shown)| (id, u64::try_from(shown).unwrap_or(0))).collect();
@@ -87,23 +97,27 @@ async fn of_strangers(app: &App, wants: &Wants) -> Option<Profile> {
 }
 
 impl Profile {
-    fn add(&mut self, fact: Fact) {
+    fn add(&mut self, fact: Fact, at_hand: Option<Uuid>) {
         match fact {
             // Checked at the door to be an object.
             Fact::Traits(text) => self.traits.merge(Traits::parse(&text).unwrap_or_default()),
             Fact::Happened { event, id, at } => {
-                if !self.happened.iter().any(|(_, known, _)| *known == id) {
-                    self.happened.push((event, id, at));
+                self.accepted.entry(id).or_insert((event, at));
+            }
+            Fact::Shown { campaign_id, event_id, at } => {
+                let shown = self.shown.entry(campaign_id.into()).or_default();
+                if at_hand != Some(event_id) && !shown.recent_events.contains(&event_id) {
+                    shown.recent_events.push(event_id);
+                    shown.history.record(at);
                 }
             }
-            Fact::Shown { campaign_id, at } => self.shown.entry(campaign_id.into()).or_default().record(at),
         }
     }
 
     /// What the user was shown of a campaign.
     #[must_use]
     pub fn history(&self, campaign_id: &str) -> Option<&History> {
-        self.shown.get(campaign_id)
+        self.shown.get(campaign_id).map(|shown| &shown.history)
     }
 
     /// How often a campaign was shown to anybody.
@@ -119,11 +133,16 @@ impl Counts for ProfileCounts<'_> {
         let Some(profile) = self.profile else { return Some(u32::from(at_hand.is_some())) };
         let since = occurrences::since(self.now, window.within_seconds);
         let counts = |at: DateTime<Utc>| since.is_none_or(|since| at > since);
-        let stored = profile.times.get(window).map_or(&[][..], Vec::as_slice).iter().filter(|at| counts(**at)).count();
-        let accepted = profile.happened.iter().filter(|(event, id, at)| {
-            **event == *window.event && counts(*at) && at_hand.is_none_or(|at_hand| at_hand.id != *id)
-        });
-        let all = stored + accepted.count() + usize::from(at_hand.is_some_and(|event| counts(event.timestamp)));
+        // The event at hand may be a resend of one that is stored or accepted, and what is accepted of one that is stored.
+        let another = |id: Uuid| at_hand.is_none_or(|at_hand| at_hand.id != id);
+        let accepted = profile
+            .accepted
+            .iter()
+            .filter(|(id, (event, at))| **event == *window.event && counts(*at) && another(**id));
+        let stored = profile.stored.get(window).map_or(&[][..], Vec::as_slice).iter();
+        let stored = stored.filter(|o| counts(o.at) && another(o.id) && !profile.accepted.contains_key(&o.id));
+        let here = usize::from(at_hand.is_some_and(|event| counts(event.timestamp)));
+        let all = stored.count() + accepted.count() + here;
         Some(u32::try_from(all).unwrap_or(u32::MAX).min(window.most))
     }
 }
@@ -140,7 +159,7 @@ pub fn remember(app: &App, event: &Event<'_>, key: UserKey<'_>, (partition, plac
         app.overlay.add(key, partition, place, fact);
     }
     for campaign_id in shown {
-        let fact = Fact::Shown { campaign_id: (*campaign_id).into(), at: event.received_at };
+        let fact = Fact::Shown { campaign_id: (*campaign_id).into(), event_id: event.id, at: event.received_at };
         app.overlay.add(key, partition, place, fact);
     }
 }

@@ -6,12 +6,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use shared::domain::campaign::Wants;
-use shared::domain::campaign::caps::History;
 use shared::domain::rules::CountWindow;
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
-use shared::store::occurrences::{self, Asked};
-use shared::store::shown::{self, Pair, Shown};
+use shared::store::occurrences::{self, Asked, Occurrence};
+use shared::store::shown::{self, Moment, Pair, Shown};
 use sqlx::Arguments;
 use sqlx::postgres::{PgArguments, PgPool};
 
@@ -25,10 +24,10 @@ pub struct Stored {
     pub committed: u64,
     /// Traits.
     pub traits: Traits,
-    /// Times of the events that rules count, latest first.
-    pub times: HashMap<CountWindow, Vec<DateTime<Utc>>>,
+    /// Events that rules count, latest first.
+    pub occurrences: HashMap<CountWindow, Vec<Occurrence>>,
     /// What the user was shown.
-    pub histories: HashMap<String, History>,
+    pub shown: HashMap<String, Shown>,
     /// How often campaigns were shown to anybody.
     pub totals: HashMap<String, u64>,
 }
@@ -48,7 +47,7 @@ pub async fn read(
     partition: u16,
     user: UserKey<'_>,
     wants: &Wants,
-    now: DateTime<Utc>,
+    moment: Moment,
 ) -> Result<Stored, sqlx::Error> {
     let mut arguments = PgArguments::default();
     arguments.add(i32::from(partition)).map_err(sqlx::Error::Encode)?;
@@ -57,7 +56,7 @@ pub async fn read(
 
     let list = |rows: &str| format!("(SELECT json_agg(rows)::text FROM ({rows}) AS rows)");
     let nothing = "NULL::text".to_owned();
-    let asked = questions(user, wants, now);
+    let asked = questions(user, wants, moment.now);
     let times = if asked.is_empty() {
         nothing.clone()
     } else {
@@ -70,11 +69,11 @@ pub async fn read(
         0 => nothing.clone(),
         1..=FEW_CAMPAIGNS => {
             let pairs: Vec<Pair<'_>> = wants.history.iter().map(|id| Pair { user, campaign_id: id }).collect();
-            shown::add_pairs(&mut arguments, &pairs, now)?;
+            shown::add_pairs(&mut arguments, &pairs, moment)?;
             list(&shown::pairs_query(first))
         }
         _ => {
-            shown::add_user(&mut arguments, user, now)?;
+            shown::add_user(&mut arguments, user, moment)?;
             list(&shown::user_query(first))
         }
     };
@@ -109,14 +108,14 @@ fn questions<'a>(user: UserKey<'a>, wants: &'a Wants, now: DateTime<Utc>) -> Vec
 }
 
 fn stored(row: Row, wants: &Wants, questions: usize) -> Result<Stored, sqlx::Error> {
-    let times = occurrences::in_order(parsed(row.times)?, questions);
-    let histories: Vec<shown::Row> = parsed(row.shown)?;
+    let occurrences = occurrences::in_order(parsed(row.times)?, questions);
+    let shown: Vec<shown::Row> = parsed(row.shown)?;
     let totals: HashMap<String, u64> = parsed(row.totals)?;
     Ok(Stored {
         committed: u64::try_from(row.last_seq).unwrap_or(0),
         traits: row.traits.and_then(|text| Traits::parse(&text).ok()).unwrap_or_default(),
-        times: wants.counts.iter().cloned().zip(times).collect(),
-        histories: histories.into_iter().map(|row| (row.campaign_id.clone(), Shown::from(row).history)).collect(),
+        occurrences: wants.counts.iter().cloned().zip(occurrences).collect(),
+        shown: shown.into_iter().map(|row| (row.campaign_id.clone(), row.into())).collect(),
         totals,
     })
 }

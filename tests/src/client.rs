@@ -63,6 +63,16 @@ impl Client {
         self.send("POST", path, &[], body.to_string().as_bytes()).await
     }
 
+    /// PUT of JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.send("PUT", path, &[], body.to_string().as_bytes()).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<Answer> {
+        self.send("DELETE", path, &[], b"").await
+    }
+
     /// POST of JSON that must be answered 200.
     ///
     /// # Panics

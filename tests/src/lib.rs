@@ -12,9 +12,11 @@
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
 //! | [`pipeline`] | all of it with one call |
 //! | [`http1`], [`client`] | requests as SDKs send them |
+//! | [`matching`] | what an event matched, in the reply and in the record |
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`legacy`] | requests as the old SDK sent them |
+//! | [`parsers`] | what the parsers of existing clients need |
 
 pub mod cleanup;
 pub mod client;
@@ -24,8 +26,10 @@ pub mod folder;
 pub mod http1;
 pub mod legacy;
 pub mod load;
+pub mod matching;
 pub mod metrics;
 pub mod oracle;
+pub mod parsers;
 pub mod pipeline;
 pub mod program;
 pub mod services;

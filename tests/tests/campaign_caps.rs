@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tests::client::WRITE_KEY;
+use tests::matching::replied;
 use tests::pipeline::{Pipeline, Setup};
 
 fn capped(id: &str, cap: &Value) -> Value {
@@ -47,6 +48,41 @@ async fn one_user_who_sends_one_event_after_the_other_is_never_answered_beyond_a
     assert_eq!(listed["campaigns"], json!([]));
     let listed = pipeline.client().get("/v1/campaigns?user_id=u4").await.unwrap().json();
     assert_eq!(listed["campaigns"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_resend_is_answered_as_the_first_was_and_uses_up_nothing() {
+    // Histories of a few campaigns are read one by one, those of many together.
+    for others in [0, 30] {
+        let mut setup = Setup::default()
+            .campaign(capped("first-of-all", &json!({"total": 1})))
+            .campaign(capped("seldom", &json!({"min_gap_seconds": 3600})))
+            .campaign(capped("once", &json!({"per_user": 1})))
+            .campaign(capped("twice", &json!({"per_user": 2, "per_user_per_day": 2})));
+        for other in 0..others {
+            let mut never = capped(&format!("never-{other}"), &json!({"per_user": 1}));
+            never["rules"] = json!([{"field": "never", "operator": "exists"}]);
+            setup = setup.campaign(never);
+        }
+        let pipeline = setup.start().await;
+        let client = pipeline.client();
+        let event = |id: &str| json!({"user_id": "u", "event": "opened", "messageId": id});
+        let all = ["twice", "once", "seldom", "first-of-all"];
+        // First while the worker stands still: of the total over all users a process knows only what is recorded.
+        pipeline.workers[0].pause();
+        for _ in 0..3 {
+            assert_eq!(replied(&client, &event("1")).await, all);
+        }
+        assert_eq!(replied(&client, &event("2")).await, ["twice", "first-of-all"]);
+        pipeline.workers[0].resume();
+        pipeline.drained().await;
+        assert_eq!(replied(&client, &event("1")).await, all, "stored");
+        assert_eq!(replied(&client, &event("2")).await, ["twice"]);
+        assert_eq!(replied(&client, &event("3")).await, Vec::<String>::new());
+        for (id, shown) in [("first-of-all", 1), ("seldom", 1), ("once", 1), ("twice", 2)] {
+            assert_eq!(recorded(&pipeline, id).await, shown, "{id}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use shared::domain::rules::{Condition, CountWindow, Counts, Facts, Segments};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::{KeyKind, UserKey};
-use shared::store::occurrences::{self, Asked};
+use shared::store::occurrences::{self, Asked, Occurrence};
 use sqlx::postgres::{PgConnection, PgPool};
 
 use super::users::User;
@@ -103,11 +103,11 @@ impl Scan {
                 })
             })
             .collect();
-        let times = occurrences::read(connection, &asked).await?;
+        let stored = occurrences::read(connection, &asked).await?;
         let mut members = Vec::with_capacity(chunk.len());
         for (place, user) in chunk.iter().enumerate() {
-            let mine = times.get(place * windows.len()..).unwrap_or_default();
-            let counts = StoredCounts { windows: &windows, times: mine };
+            let mine = stored.get(place * windows.len()..).unwrap_or_default();
+            let counts = StoredCounts { windows: &windows, stored: mine };
             let traits = Traits::parse(&user.traits).unwrap_or_default();
             members.push(is_member(&self.condition, &traits, &counts, now));
         }
@@ -118,13 +118,13 @@ impl Scan {
 /// How often one user did what is asked, in the order of the windows.
 struct StoredCounts<'a> {
     windows: &'a [&'a CountWindow],
-    times: &'a [Vec<DateTime<Utc>>],
+    stored: &'a [Vec<Occurrence>],
 }
 
 impl Counts for StoredCounts<'_> {
     fn count(&self, window: &CountWindow) -> Option<u32> {
         let place = self.windows.iter().position(|known| *known == window)?;
-        u32::try_from(self.times.get(place)?.len()).ok()
+        u32::try_from(self.stored.get(place)?.len()).ok()
     }
 }
 

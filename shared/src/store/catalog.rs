@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub version: i64,
     /// The campaigns, segments and flags.
     pub catalog: Catalog,
+    /// How many campaigns were compiled for it; all others are those of the snapshot before.
+    pub compiled: usize,
 }
 
 /// Reads snapshots, each from the one before.
@@ -53,7 +55,7 @@ impl Loader {
             let seen = current.borrow().version;
             match self.newer_than(seen).await {
                 Ok(Some(snapshot)) => {
-                    tracing::info!(version = snapshot.version, "campaigns loaded");
+                    tracing::info!(version = snapshot.version, compiled = snapshot.compiled, "campaigns loaded");
                     current.send_replace(Arc::new(snapshot));
                     away = false;
                 }
@@ -92,6 +94,7 @@ impl Loader {
         transaction.commit().await?;
 
         let mut fresh: HashMap<String, _> = rows.iter().map(|row| (row.id.clone(), self.compile(row))).collect();
+        let compiled = fresh.len();
         let mut contents = Contents::default();
         let mut known = HashMap::with_capacity(marks.len());
         for (id, mark) in marks {
@@ -102,14 +105,14 @@ impl Loader {
         }
         self.known = known;
         let inert = |kind, row: &Stored, faults| Inert { kind, id: row.id.clone(), version: row.version, faults };
-        let mut compiled = Vec::with_capacity(segments.len());
+        let mut conditions = Vec::with_capacity(segments.len());
         for row in &segments {
             match segment::compile(&row.document()) {
-                Ok(condition) => compiled.push((row.id.clone(), condition)),
+                Ok(condition) => conditions.push((row.id.clone(), condition)),
                 Err(faults) => contents.inert.push(inert("segment", row, faults)),
             }
         }
-        contents.segments = compiled.into_iter().collect();
+        contents.segments = conditions.into_iter().collect();
         for row in &features {
             match feature::compile(&row.document()) {
                 Ok(flag) => drop(contents.features.insert(row.id.clone(), flag)),
@@ -120,7 +123,7 @@ impl Loader {
         for inert in catalog.inert() {
             tracing::warn!(id = inert.id, "{inert}");
         }
-        Ok(Snapshot { version, catalog })
+        Ok(Snapshot { version, catalog, compiled })
     }
 
     fn compile(&self, row: &Stored) -> Result<Arc<Compiled>, Inert> {
@@ -136,5 +139,5 @@ async fn all(connection: &mut PgConnection, table: &str) -> Result<Vec<Stored>, 
 /// A channel that starts with an empty snapshot, for [`Loader::keep_current`].
 #[must_use]
 pub fn channel() -> (watch::Sender<Arc<Snapshot>>, watch::Receiver<Arc<Snapshot>>) {
-    watch::channel(Arc::new(Snapshot { version: -1, catalog: Catalog::default() }))
+    watch::channel(Arc::new(Snapshot { version: -1, ..Snapshot::default() }))
 }

@@ -4,11 +4,14 @@
 //! a window it must also be filed under a day of it, so that only the window's partitions are read. A device whose clock was off
 //! by more than [`CLOCK_DAYS`] is therefore counted late or not at all. Events that an app sent under a placeholder user id
 //! together with an anonymous id are not found: the index knows them by the placeholder.
+//!
+//! Each time comes with the event it is of: who lays accepted events over stored ones must tell a resend from one event more.
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use serde::Deserialize;
 use sqlx::Arguments;
 use sqlx::postgres::{PgArguments, PgConnection};
+use uuid::Uuid;
 
 use crate::domain::user_key::UserKey;
 
@@ -28,13 +31,21 @@ pub struct Asked<'a> {
     pub most: u32,
 }
 
-/// One answer: the times for the question at `place`, from 1, latest first.
+/// A stored event that rules count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occurrence {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its own time.
+    pub at: DateTime<Utc>,
+}
+
+/// One answer, to the question at `place`, from 1; both lists latest first.
 #[derive(Debug, Clone, Deserialize, sqlx::FromRow)]
 pub struct Answer {
-    /// Of the question.
-    pub place: i64,
-    /// Latest first.
-    pub times: Vec<DateTime<Utc>>,
+    place: i64,
+    ids: Vec<Uuid>,
+    times: Vec<DateTime<Utc>>,
 }
 
 /// The query, with its seven parameters from `$first` on; see [`add`].
@@ -42,11 +53,11 @@ pub struct Answer {
 pub fn query(first: usize) -> String {
     let p = |number: usize| format!("${}", first + number);
     format!(
-        r#"SELECT k.place, array_agg(e.at ORDER BY e.at DESC) AS times
+        r#"SELECT k.place, array_agg(e.id ORDER BY e.at DESC, e.id) AS ids, array_agg(e.at ORDER BY e.at DESC, e.id) AS times
              FROM unnest({}::text[], {}::text[], {}::text[], {}::timestamptz[], {}::date[], {}::int[])
                   WITH ORDINALITY AS k (kind, id, event, since, day, most, place)
             CROSS JOIN LATERAL (
-                  SELECT "timestamp" AS at FROM events
+                  SELECT id, "timestamp" AS at FROM events
                    WHERE day >= k.day AND day >= {}::date AND coalesce(user_id, anonymous_id) = k.id
                      AND (user_id IS NOT NULL) = (k.kind = 'user') AND event = k.event AND "timestamp" > k.since
                    ORDER BY "timestamp" DESC LIMIT k.most) AS e
@@ -79,20 +90,20 @@ pub fn add(arguments: &mut PgArguments, asked: &[Asked<'_>]) -> Result<(), sqlx:
     arguments.add(asked.iter().map(day).min()).map_err(sqlx::Error::Encode)
 }
 
-/// The times of each question, in the order asked.
+/// The events of each question, in the order asked; latest first.
 #[must_use]
-pub fn in_order(answers: Vec<Answer>, questions: usize) -> Vec<Vec<DateTime<Utc>>> {
-    let mut times = vec![Vec::new(); questions];
+pub fn in_order(answers: Vec<Answer>, questions: usize) -> Vec<Vec<Occurrence>> {
+    let mut occurrences = vec![Vec::new(); questions];
     for answer in answers {
-        if let Some(slot) = usize::try_from(answer.place - 1).ok().and_then(|at| times.get_mut(at)) {
-            *slot = answer.times;
+        if let Some(slot) = usize::try_from(answer.place - 1).ok().and_then(|at| occurrences.get_mut(at)) {
+            *slot = answer.ids.into_iter().zip(answer.times).map(|(id, at)| Occurrence { id, at }).collect();
         }
     }
-    times
+    occurrences
 }
 
-/// Reads the times of each, in the order asked; latest first.
-pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<DateTime<Utc>>>, sqlx::Error> {
+/// Reads the events of each, in the order asked; latest first.
+pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<Vec<Vec<Occurrence>>, sqlx::Error> {
     if asked.is_empty() {
         return Ok(Vec::new());
     }

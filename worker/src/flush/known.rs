@@ -11,7 +11,7 @@ use shared::domain::rules::CountWindow;
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
 use shared::store::occurrences::{self, Asked};
-use shared::store::shown::{self, Pair, Shown};
+use shared::store::shown::{self, Moment, Pair, Shown};
 use sqlx::PgConnection;
 
 use super::{Context, Incoming, profiles, totals};
@@ -59,7 +59,8 @@ pub async fn times<'a>(
         })
         .collect();
     let found = occurrences::read(transaction, &questions).await?;
-    Ok(asked.into_iter().zip(found).collect())
+    let times = found.into_iter().map(|occurrences| occurrences.into_iter().map(|occurrence| occurrence.at).collect());
+    Ok(asked.into_iter().zip(times).collect())
 }
 
 /// Reads everything else, for events that were new.
@@ -86,7 +87,7 @@ pub async fn rest<'a>(
     }
     let pairs: Vec<Pair<'a>> = pairs.into_iter().collect();
     let now = earliest(events).unwrap_or_default();
-    let shown = shown::read(transaction, &pairs, now).await?;
+    let shown = shown::read(transaction, &pairs, Moment { now, but: None }).await?;
     Ok(Known {
         traits: profiles::read(transaction, &need_traits).await?,
         times,

@@ -18,7 +18,7 @@ pub async fn lock<'a>(
         return Ok(HashMap::new());
     }
     let ids: Vec<&str> = capped.iter().map(|(id, _)| *id).collect();
-    let mut totals: HashMap<String, i64> = shown::totals(transaction, &ids).await?.into_iter().collect();
+    let mut totals: HashMap<String, i64> = shown::totals(transaction, &ids, None).await?.into_iter().collect();
     let missing: Vec<&str> = ids.iter().copied().filter(|id| !totals.contains_key(*id)).collect();
     if !missing.is_empty() {
         sqlx::query(

@@ -69,7 +69,8 @@ fn comparison(entry: &mut Entry<'_>) -> Option<Comparison> {
 }
 
 fn segment(entry: &mut Entry<'_>) -> Option<Rule> {
-    let key = if entry.source.get("segment").is_some() { "segment" } else { "value" };
+    let in_value = entry.source.get("segment").is_none() && entry.source.get("value").is_some();
+    let key = if in_value { "value" } else { "segment" };
     let id = entry.name(key, "a segment by its id", limits::ID_BYTES);
     let inside = match operator_or(entry, Operator::In) {
         Some(Operator::In) => Some(true),

@@ -151,7 +151,7 @@ fn each_operator_says_which_value_it_needs() {
 #[test]
 fn segments_and_counts_are_checked() {
     for (inside, expected) in [
-        (r#""type":"segment""#, vec![fault("rules[0].value", "required")]),
+        (r#""type":"segment""#, vec![fault("rules[0].segment", "required")]),
         (r#""type":"segment","segment":"""#, vec![fault("rules[0].segment", "required")]),
         (r#""type":"segment","value":"s","operator":"==""#, vec![fault("rules[0].operator", "unknown_value")]),
         (r#""type":"segment","value":"s","operator":"=~""#, vec![fault("rules[0].operator", "unknown_value")]),
