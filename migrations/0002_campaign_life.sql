@@ -62,9 +62,12 @@ CREATE INDEX users_prefix ON users (id text_pattern_ops);
 ALTER TABLE matches
     ADD COLUMN variant     text,                            -- of an A/B test
     ADD COLUMN disposition text NOT NULL DEFAULT 'show' CHECK (disposition IN ('show', 'hold_out', 'preview')),
-    ADD COLUMN received_at timestamptz;                     -- of the event: what caps and conversion windows go by
+    ADD COLUMN received_at timestamptz,                     -- of the event: what caps and conversion windows go by
+    ADD COLUMN position    bigint GENERATED ALWAYS AS IDENTITY;     -- order of arrival of one user's matches
 -- Caps and conversions of one user in one campaign.
 CREATE INDEX matches_user ON matches (user_id, campaign_id, received_at);
+-- The first count of a campaign that gets a global cap.
+CREATE INDEX matches_campaign ON matches (campaign_id) WHERE disposition = 'show';
 
 -- How often a campaign with a global cap was shown. Such a row exists only where there is such a cap; a flush locks the rows it
 -- needs last, in order of id.
@@ -73,15 +76,16 @@ CREATE TABLE campaign_totals (
     shown       bigint NOT NULL
 ) WITH (fillfactor = 50);
 -- While a campaign has no global cap nobody counts, so a counter that was there before would be wrong afterwards: it goes with
--- the cap, and is made anew from the matches when there is one again.
+-- the cap, and is made anew from the matches when there is one again. It goes once more when the cap comes back, in case a worker
+-- that did not know of the change yet has made one in the meantime.
 CREATE FUNCTION campaign_total_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM campaign_totals WHERE campaign_id = OLD.id;
     RETURN NULL;
 END $$;
-CREATE TRIGGER campaigns_total_removed AFTER UPDATE ON campaigns FOR EACH ROW
-    WHEN (OLD.document #> '{frequency_cap,total}' IS NOT NULL AND OLD.document #> '{frequency_cap,total}' <> 'null'
-          AND coalesce(NEW.document #> '{frequency_cap,total}', 'null') = 'null')
+CREATE TRIGGER campaigns_total_set_or_removed AFTER UPDATE ON campaigns FOR EACH ROW
+    WHEN ((coalesce(OLD.document #> '{frequency_cap,total}', 'null') = 'null')
+          <> (coalesce(NEW.document #> '{frequency_cap,total}', 'null') = 'null'))
     EXECUTE FUNCTION campaign_total_ended();
 CREATE TRIGGER campaigns_total_deleted AFTER DELETE ON campaigns FOR EACH ROW EXECUTE FUNCTION campaign_total_ended();
 

@@ -80,12 +80,11 @@ pub async fn read(
     let totals = if wants.totals.is_empty() {
         nothing
     } else {
+        let first = arguments.len() + 1;
         let ids: Vec<&str> = wants.totals.iter().map(String::as_str).collect();
         arguments.add(ids).map_err(sqlx::Error::Encode)?;
-        let ids = arguments.len();
-        format!(
-            "(SELECT json_object_agg(campaign_id, shown)::text FROM campaign_totals WHERE campaign_id = ANY(${ids}))"
-        )
+        arguments.add(moment.but).map_err(sqlx::Error::Encode)?;
+        format!("(SELECT json_object_agg(campaign_id, shown)::text FROM ({}) AS totals)", shown::totals_query(first))
     };
     let query = format!(
         "SELECT p.last_seq, u.traits::text AS traits, {times} AS times, {shown} AS shown, {totals} AS totals

@@ -20,6 +20,10 @@ pub fn compile(row: &Stored) -> Result<Compiled, Inert> {
 /// The same with the objects for apps.
 pub fn compile_with_objects(row: &Stored) -> Result<Compiled, Inert> {
     let compiled = compile(row)?;
+    if !compiled.listens() {
+        // Nobody is ever given it; its images need no place in memory.
+        return Ok(compiled);
+    }
     compiled.with_objects(&row.document(), &iso(row.created_at), &iso(row.updated_at)).map_err(|error| {
         let faults = vec![Fault::new("", "unwritable", error.to_string())];
         Inert { kind: "campaign", id: row.id.clone(), version: row.version, faults }

@@ -41,6 +41,7 @@ pub struct Row {
     recent: Option<Vec<DateTime<Utc>>>,
     recent_events: Option<Vec<Uuid>>,
     last_event_id: Uuid,
+    last_event_at: DateTime<Utc>,
     converted: bool,
 }
 
@@ -50,7 +51,7 @@ impl From<Row> for Shown {
         Self {
             history: History { shown, last_at: Some(row.last_at), recent: row.recent.unwrap_or_default() },
             recent_events: row.recent_events.unwrap_or_default(),
-            open: (!row.converted).then_some(Open { event_id: row.last_event_id, at: row.last_at }),
+            open: (!row.converted).then_some(Open { event_id: row.last_event_id, at: row.last_event_at }),
         }
     }
 }
@@ -80,7 +81,8 @@ fn summed(matches: &str, first: usize) -> String {
            FROM (SELECT m.place, m.campaign_id, count(*) AS shown, max(m.at) AS last_at,
                         array_agg(m.at) FILTER (WHERE m.at >= ${recent}) AS recent,
                         array_agg(m.event_id) FILTER (WHERE m.at >= ${recent}) AS recent_events,
-                        (array_agg(m.event_id ORDER BY m.at DESC, m.event_id DESC))[1] AS last_event_id
+                        (array_agg(m.event_id ORDER BY m.position DESC))[1] AS last_event_id,
+                        (array_agg(m.at ORDER BY m.position DESC))[1] AS last_event_at
                    FROM ({matches}) AS m WHERE m.event_id IS DISTINCT FROM ${but}::uuid
                   GROUP BY m.place, m.campaign_id) AS s"
     )
@@ -94,7 +96,7 @@ pub fn pairs_query(first: usize) -> String {
         "SELECT k.place, k.campaign_id, of_pair.*
            FROM unnest(${kinds}::text[], ${ids}::text[], ${campaigns}::text[]) WITH ORDINALITY AS k (kind, id, campaign_id, place)
           CROSS JOIN LATERAL (
-                SELECT event_id, coalesce(received_at, matched_at) AS at FROM matches
+                SELECT event_id, coalesce(received_at, matched_at) AS at, position FROM matches
                  WHERE user_id = k.id AND campaign_id = k.campaign_id AND user_kind = k.kind
                    AND disposition <> 'preview') AS of_pair"
     );
@@ -115,7 +117,7 @@ pub fn add_pairs(arguments: &mut PgArguments, pairs: &[Pair<'_>], moment: Moment
 pub fn user_query(first: usize) -> String {
     let (kind, id) = (first + 2, first + 3);
     let matches = format!(
-        "SELECT 1::bigint AS place, campaign_id, event_id, coalesce(received_at, matched_at) AS at FROM matches
+        "SELECT 1::bigint AS place, campaign_id, event_id, coalesce(received_at, matched_at) AS at, position FROM matches
           WHERE user_id = ${id}::text AND user_kind = ${kind}::text AND disposition <> 'preview'"
     );
     summed(&matches, first)

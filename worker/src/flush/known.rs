@@ -77,7 +77,10 @@ pub async fn rest<'a>(
         if triggered.is_empty() && goals.is_empty() {
             continue;
         }
-        capped.extend(triggered.campaigns().filter_map(|c| Some((c.id.as_str(), c.delivery.caps.total?))));
+        // Only what can be shown now: whoever locks a counter keeps other workers waiting.
+        let showable =
+            triggered.campaigns().filter(|c| c.is_active() && c.delivery.schedule.is_open(incoming.event.received_at));
+        capped.extend(showable.filter_map(|c| Some((c.id.as_str(), c.delivery.caps.total?))));
         let Some(user) = incoming.event.user_key(context.placeholders) else { continue };
         if triggered.listeners().any(|listeners| listeners.wants.traits) {
             need_traits.insert(user);

@@ -1,8 +1,9 @@
 //! The counters of global caps: one row per campaign that has such a cap, locked from here to the commit, in order of id.
 //!
 //! Workers that show the same capped campaign wait for each other here, so the cap holds exactly; a campaign whose cap is reached
-//! is only read, never locked again. A counter is made at its first use from the matches there are; a worker that did not know
-//! the cap yet (for at most a poll of the catalog) does not count, so a cap is exact when it was set before the campaign ran.
+//! is only read, never locked again. A counter is made at its first use from the matches there are, and goes with its cap (a trigger
+//! of the database); a worker that does not know the cap yet (for at most a poll of the catalog) does not count, so a cap is exact
+//! from the moment on at which all workers know it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,7 +25,8 @@ pub async fn lock<'a>(
         sqlx::query(
             "INSERT INTO campaign_totals (campaign_id, shown)
              SELECT id, (SELECT count(*) FROM matches WHERE campaign_id = id AND disposition = 'show')
-               FROM unnest($1::text[]) AS id ORDER BY id
+               FROM campaigns
+              WHERE id = ANY($1) AND coalesce(document #> '{frequency_cap,total}', 'null') <> 'null' ORDER BY id
              ON CONFLICT DO NOTHING",
         )
         .bind(&missing)

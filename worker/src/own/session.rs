@@ -68,6 +68,10 @@ impl<'a> Session<'a> {
         if let Some(problem) = schema::problem(&owner.pool).await? {
             return Err(End::Halted(problem));
         }
+        if owner.campaigns.borrow().version < 0 {
+            // An event that is handled now would match nothing, and is never handled again.
+            return Err(End::Again("database", "the campaigns are not loaded yet".to_owned()));
+        }
         let jetstream = lanes::jetstream(owner.stream.client.clone());
         let (record, positions) = attach::load(&mut database, &jetstream, &owner.lane, &settings.pipeline).await?;
         attach::verify(&jetstream, &owner.lane, &record, &positions).await?;

@@ -170,6 +170,10 @@ impl Wants {
 
 impl Listeners {
     fn add(&mut self, rank: usize, campaign: &Arc<Compiled>, needs: &Needs) {
+        // Two spellings of one trigger may fold into one.
+        if self.ranked.last().is_some_and(|(last, _)| *last == rank) {
+            return;
+        }
         let delivery = &campaign.delivery;
         self.wants.traits |= needs.traits || !delivery.ignore_opt_out;
         self.wants.counts.extend(needs.counts.iter().cloned());

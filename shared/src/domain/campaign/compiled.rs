@@ -115,11 +115,14 @@ impl Compiled {
     }
 
     /// Is there anybody who could be shown it: is it active, or has it test users and is not put away?
-    pub(super) fn listens(&self) -> bool {
+    #[must_use]
+    pub fn listens(&self) -> bool {
         self.is_active() || (self.delivery.has_test_users() && self.status != Some(Status::Archived))
     }
 
-    fn is_active(&self) -> bool {
+    /// Is its status `active`?
+    #[must_use]
+    pub fn is_active(&self) -> bool {
         self.status == Some(Status::Active)
     }
 

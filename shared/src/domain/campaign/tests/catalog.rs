@@ -38,6 +38,8 @@ fn a_loose_campaign_does_not_mind_case_and_underscores() {
         active(r#","trigger":"SCREEN_viewed","trigger_match":"loose""#),
         active(r#","trigger":"Screen_Viewed""#),
     ]);
+    let twice = active(r#","trigger":"A_b","triggers":["a b","a_B"],"trigger_match":"loose""#);
+    assert_eq!(matched(&catalog(&[twice]), "a_b", "{}", "{}"), ["c0"], "once for one event");
     assert_eq!(
         matched(&campaigns, "Screen_Viewed", "{}", "{}"),
         ["c1", "c0", "c2", "c3"],
