@@ -30,7 +30,7 @@ pub struct App {
     pub readiness: Arc<Readiness>,
     /// The campaigns, as of the last poll.
     pub campaigns: watch::Receiver<Arc<Snapshot>>,
-    /// Accepted traits the database does not show yet.
+    /// What accepted events say of their users and the database does not show yet.
     pub overlay: Overlay,
     /// How many changes one address may make.
     pub admin_writes: RateLimit,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use shared::store::connection::sqlstate;
 use sqlx::Transaction;
 use sqlx::postgres::{PgPool, Postgres};
 use tokio::sync::Semaphore;
@@ -18,6 +19,8 @@ use crate::problem::{Kind, Problem};
 const LOOK_UPS: usize = 1_024;
 /// After a failed look-up the next ones are not even tried for this long.
 const REST_MILLISECONDS: u64 = 1_000;
+/// SQLSTATE of a statement that took too long.
+const QUERY_CANCELED: &str = "57014";
 /// An outage is logged again after so long.
 const QUIET_MILLISECONDS: u64 = 30_000;
 
@@ -69,7 +72,8 @@ impl Database {
         }
     }
 
-    /// Something an answer is better with; `None` when it cannot be had quickly.
+    /// Something an answer is better with; `None` when it cannot be had quickly. A statement that the database itself ended for its
+    /// length says nothing about the next one; after any other failure nobody asks for a while.
     pub async fn look_up<T, F>(&self, work: impl FnOnce(PgPool) -> F) -> Option<T>
     where
         T: Send + 'static,
@@ -87,6 +91,7 @@ impl Database {
         });
         let failure = match tokio::time::timeout(self.patience, task).await {
             Ok(Ok(Ok(value))) => return Some(value),
+            Ok(Ok(Err(error))) if sqlstate(&error).as_deref() == Some(QUERY_CANCELED) => return None,
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(panic)) => panic.to_string(),
             Err(_) => "no answer in time".to_owned(),
@@ -94,7 +99,7 @@ impl Database {
         let until = self.millis() + REST_MILLISECONDS;
         let before = self.resting_until.swap(until, Ordering::Relaxed);
         if before == 0 || before + QUIET_MILLISECONDS < until {
-            tracing::warn!(reason = failure, "traits cannot be read; answers are incomplete");
+            tracing::warn!(reason = failure, "profiles cannot be read; answers are incomplete");
         }
         None
     }
@@ -112,7 +117,7 @@ pub async fn moment(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sql
 }
 
 fn problem(error: &sqlx::Error) -> Problem {
-    let class = shared::store::connection::sqlstate(error);
+    let class = sqlstate(error);
     match class.as_deref().map(|code| code.get(..2).unwrap_or("")) {
         // Connection, rollback, resources, operator, system, internal; and everything below SQL.
         None | Some("08" | "40" | "53" | "55" | "57" | "58" | "25" | "XX") => Problem::new(

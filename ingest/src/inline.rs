@@ -5,9 +5,10 @@
 //!
 //! Caps: what this process has answered but the worker has not yet committed is counted too, so one user who sends one event
 //! after the other through one process is never shown more than the cap. A reply can go beyond it by the requests of that user that
-//! are under way at the same moment or that other processes answered within the worker's lag (milliseconds); a global cap, by all
-//! requests within that lag. The record (`matches`) holds the cap exactly. A resend is answered as if it came for the first time,
-//! because the first answer may be lost, and counts once.
+//! are under way at the same moment, or that other processes answered within the worker's lag. Of a global cap only the record is
+//! known, so replies can go beyond it by all that is accepted within the worker's lag: milliseconds of events as long as workers
+//! keep up, everything while they are away (`pipeline_lag_events`). The record (`matches`) holds both exactly. A resend is
+//! answered as if it came for the first time, because the first answer may be lost, and counts once.
 
 use std::sync::Arc;
 

@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 /// Most bytes of facts that are kept.
 const LIMIT_BYTES: usize = 64 << 20;
+/// Most facts of one user: a service account that sends without end must not make everybody wait. The oldest go first.
+const MOST_OF_A_USER: usize = 2_000;
 /// What one fact costs besides its texts.
 const FACT_BYTES: usize = 160;
 
@@ -93,6 +95,9 @@ impl Overlay {
         let size = fact.text_bytes() + 2 * key.id.len() + FACT_BYTES;
         let mut facts = self.lock();
         let list = facts.by_user.entry(owner.clone()).or_default();
+        if list.len() >= MOST_OF_A_USER {
+            list.remove(0);
+        }
         let at = list.partition_point(|p| p.place < place);
         list.insert(at, Placed { place, fact });
         facts.order.push_back((owner, partition, place, size));
@@ -196,6 +201,18 @@ mod tests {
         overlay.prune(|partition| (partition == 3).then_some(8));
         assert_eq!(overlay.len(), 1);
         overlay.prune(|_| Some(9));
+        assert!(overlay.is_empty() && overlay.lock().bytes == 0 && overlay.lock().by_user.is_empty());
+    }
+
+    #[test]
+    fn of_one_user_only_the_latest_are_kept() {
+        let overlay = Overlay::default();
+        for sequence in 1..=5_000 {
+            overlay.add(USER, 3, place(sequence, 0), patch("{}"));
+        }
+        assert_eq!(overlay.after(USER, 0).len(), MOST_OF_A_USER);
+        assert_eq!(overlay.after(USER, 4_990).len(), 10);
+        overlay.prune(|_| Some(5_000));
         assert!(overlay.is_empty() && overlay.lock().bytes == 0 && overlay.lock().by_user.is_empty());
     }
 

@@ -141,7 +141,7 @@ impl Counts for ProfileCounts<'_> {
             .filter(|(id, (event, at))| **event == *window.event && counts(*at) && another(**id));
         let stored = profile.stored.get(window).map_or(&[][..], Vec::as_slice).iter();
         let stored = stored.filter(|o| counts(o.at) && another(o.id) && !profile.accepted.contains_key(&o.id));
-        let here = usize::from(at_hand.is_some_and(|event| counts(event.timestamp)));
+        let here = usize::from(at_hand.is_some_and(|event| counts(event.happened_at())));
         let all = stored.count() + accepted.count() + here;
         Some(u32::try_from(all).unwrap_or(u32::MAX).min(window.most))
     }
@@ -155,7 +155,7 @@ pub fn remember(app: &App, event: &Event<'_>, key: UserKey<'_>, (partition, plac
         app.overlay.add(key, partition, place, Fact::Traits(patch.into()));
     }
     if let Some(name) = event.trigger().filter(|name| app.campaigns.borrow().catalog.is_counted(name)) {
-        let fact = Fact::Happened { event: name.into(), id: event.id, at: event.timestamp };
+        let fact = Fact::Happened { event: name.into(), id: event.id, at: event.happened_at() };
         app.overlay.add(key, partition, place, fact);
     }
     for campaign_id in shown {

@@ -90,13 +90,16 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         check::keep_checking(Arc::clone(&readiness), Arc::new(settings.pipeline.clone()), Arc::clone(&metrics));
     stop.supervise("durability checks", checking);
 
-    let options = store::options(&settings.pipeline, NAME, SessionLimits::default());
-    let options = options.map_err(|e| Failure::start("reading DATABASE_URL")(e.into()))?;
+    let options = |limits| {
+        store::options(&settings.pipeline, NAME, limits).map_err(|e| Failure::start("reading DATABASE_URL")(e.into()))
+    };
     // People's queries never keep look-ups on the way of an event waiting, and the other way round.
     let for_people = (settings.database_connections / 4).max(1);
-    let look_ups =
-        store::statement_pool(options.clone(), settings.database_connections.saturating_sub(for_people).max(1));
-    let pool = store::pool(options, for_people);
+    let for_look_ups = settings.database_connections.saturating_sub(for_people).max(1);
+    // The database ends a look-up a little before the request stops waiting for it.
+    let limits = SessionLimits { statement: settings.match_deadline * 9 / 10, ..SessionLimits::default() };
+    let look_ups = store::statement_pool(options(limits)?, for_look_ups);
+    let pool = store::pool(options(SessionLimits::default())?, for_people);
     let (campaigns_in, campaigns) = catalog::channel();
     let drain = settings.drain;
     let max_connections = settings.max_connections;

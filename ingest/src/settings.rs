@@ -43,7 +43,7 @@ static PUBLISH_DEADLINE: Setting = Setting::new(
 static MATCH_DEADLINE: Setting = Setting::new(
     "MATCH_DEADLINE_MILLISECONDS",
     "500",
-    "longest wait for a user's traits; then the answer says that it is incomplete",
+    "longest wait for what is known of a user; then the answer says that it is incomplete",
 );
 static DATABASE_CONNECTIONS: Setting =
     Setting::new("INGEST_DATABASE_CONNECTIONS", "8", "most connections of one ingest process to PostgreSQL");

@@ -145,6 +145,24 @@ async fn a_change_is_a_shallow_merge_that_answers_with_the_whole_and_keeps_unkno
 }
 
 #[tokio::test]
+async fn rules_that_an_old_editor_cannot_show_survive_its_saves() {
+    let pipeline = Setup::default().workers(0).start().await;
+    let admin = pipeline.admin();
+    let group = json!({"any": [{"field": "a", "operator": "==", "value": 1}, {"field": "b", "operator": "exists"}]});
+    let plain = json!({"type": "attribute", "field": "plan", "operator": "==", "value": "pro"});
+    let made = created(&admin, &json!({"name": "n", "rules": [group, plain]})).await;
+    // It makes a leftover of what has no field.
+    let leftover = json!({"type": "event", "field": "unknown", "operator": "==", "value": ""});
+    let saved = send(&admin, "PUT", &path(&made), None, &json!({"rules": [leftover, leftover, plain]})).await.json();
+    assert_eq!(saved["rules"], json!([plain, group]));
+    let notes = json!(["2 leftover rules of an editor were dropped", "1 rules that this editor cannot show were kept"]);
+    assert_eq!(saved["_notes"], notes);
+    // Who leaves nothing behind means what is sent.
+    let saved = send(&admin, "PUT", &path(&made), None, &json!({"rules": [plain]})).await.json();
+    assert_eq!(saved["rules"], json!([plain]));
+}
+
+#[tokio::test]
 async fn leftover_rules_of_an_editor_are_dropped_with_a_note() {
     let pipeline = Setup::default().workers(0).start().await;
     let admin = pipeline.admin();

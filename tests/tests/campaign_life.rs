@@ -1,16 +1,8 @@
 //! What happens to a campaign besides its rules, in the reply to a track and in the record of the worker alike.
 
 use serde_json::{Value, json};
+use tests::matching::campaign;
 use tests::pipeline::{Pipeline, Setup};
-
-/// An active campaign on the event `opened`.
-fn campaign(id: &str, more: &Value) -> Value {
-    let mut document = json!({"id": id, "name": id, "status": "active", "trigger": "opened", "config": {"text": id}});
-    for (key, value) in more.as_object().unwrap() {
-        document[key] = value.clone();
-    }
-    document
-}
 
 async fn start(campaigns: impl IntoIterator<Item = Value>) -> Pipeline {
     campaigns.into_iter().fold(Setup::default(), Setup::campaign).start().await
@@ -41,7 +33,7 @@ async fn record(pipeline: &Pipeline, user: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn only_active_campaigns_match_and_any_type_is_kept() {
-    let of = |status: &str| campaign(status, &json!({"status": status, "type": "hologram"}));
+    let of = |status: &str| campaign(status, json!({"status": status, "type": "hologram"}));
     let pipeline = start(["draft", "active", "paused", "archived"].map(of)).await;
     let matched = opened(&pipeline, "u").await;
     assert_eq!(ids(&matched), ["active"]);
@@ -52,9 +44,9 @@ async fn only_active_campaigns_match_and_any_type_is_kept() {
 #[tokio::test]
 async fn a_campaign_listens_to_each_of_its_triggers_exactly_or_if_asked_loosely() {
     let pipeline = start([
-        campaign("exact", &json!({"trigger": "Checkout_Started"})),
-        campaign("several", &json!({"trigger": "a", "triggers": ["Checkout_Started", {"event": "b"}]})),
-        campaign("loose", &json!({"trigger": "checkout started", "trigger_match": "loose"})),
+        campaign("exact", json!({"trigger": "Checkout_Started"})),
+        campaign("several", json!({"trigger": "a", "triggers": ["Checkout_Started", {"event": "b"}]})),
+        campaign("loose", json!({"trigger": "checkout started", "trigger_match": "loose"})),
     ])
     .await;
     assert_eq!(ids(&track(&pipeline, "u1", "Checkout_Started").await), ["loose", "several", "exact"]);
@@ -66,7 +58,7 @@ async fn a_campaign_listens_to_each_of_its_triggers_exactly_or_if_asked_loosely(
 
 #[tokio::test]
 async fn a_higher_priority_comes_first_then_the_newest() {
-    let of = |(id, priority): (&str, i64)| campaign(id, &json!({"priority": priority}));
+    let of = |(id, priority): (&str, i64)| campaign(id, json!({"priority": priority}));
     let pipeline = start([("low", -1), ("old", 0), ("urgent", 10), ("new", 0)].map(of)).await;
     assert_eq!(ids(&opened(&pipeline, "u").await), ["urgent", "new", "old", "low"]);
     let listed = pipeline.client().get("/v1/campaigns?user_id=u").await.unwrap().json();
@@ -80,11 +72,11 @@ async fn a_campaign_runs_only_within_its_schedule() {
     let clock = |hours: i64| (now + chrono::TimeDelta::hours(hours)).format("%H:%M").to_string();
     let window = |from: i64, to: i64| json!({"schedule": {"windows": [{"from": clock(from), "to": clock(to)}]}});
     let pipeline = start([
-        campaign("running", &json!({"starts_at": hour(-1), "ends_at": hour(1)})),
-        campaign("not-yet", &json!({"starts_at": hour(1)})),
-        campaign("over", &json!({"schedule": {"end_date": hour(-1)}})),
-        campaign("at-this-hour", &window(-2, 2)),
-        campaign("at-another-hour", &window(3, 5)),
+        campaign("running", json!({"starts_at": hour(-1), "ends_at": hour(1)})),
+        campaign("not-yet", json!({"starts_at": hour(1)})),
+        campaign("over", json!({"schedule": {"end_date": hour(-1)}})),
+        campaign("at-this-hour", window(-2, 2)),
+        campaign("at-another-hour", window(3, 5)),
     ])
     .await;
     assert_eq!(ids(&opened(&pipeline, "u").await), ["at-this-hour", "running"]);
@@ -95,7 +87,7 @@ async fn a_campaign_runs_only_within_its_schedule() {
 
 #[tokio::test]
 async fn a_user_who_opted_out_is_shown_only_what_must_be_shown() {
-    let pipeline = start([campaign("news", &json!({})), campaign("receipt", &json!({"ignore_opt_out": true}))]).await;
+    let pipeline = start([campaign("news", json!({})), campaign("receipt", json!({"ignore_opt_out": true}))]).await;
     let client = pipeline.client();
     let opt_out = |out: bool| json!({"user_id": "u", "traits": {"$campaigns_opt_out": out}});
     client.accepted("/v1/identify", &opt_out(true)).await;
@@ -109,7 +101,7 @@ async fn a_user_who_opted_out_is_shown_only_what_must_be_shown() {
 
 #[tokio::test]
 async fn a_roll_out_reaches_the_same_users_everywhere() {
-    let pipeline = start([campaign("half", &json!({"rollout_percentage": 50}))]).await;
+    let pipeline = start([campaign("half", json!({"rollout_percentage": 50}))]).await;
     let client = pipeline.client();
     let mut reached = 0;
     for number in 0..40 {
@@ -128,7 +120,7 @@ async fn a_roll_out_reaches_the_same_users_everywhere() {
 
 #[tokio::test]
 async fn a_held_out_user_is_counted_but_shown_nothing() {
-    let pipeline = start([campaign("all-held", &json!({"hold_out_percentage": 100}))]).await;
+    let pipeline = start([campaign("all-held", json!({"hold_out_percentage": 100}))]).await;
     assert_eq!(opened(&pipeline, "u").await, Vec::<Value>::new());
     assert_eq!(record(&pipeline, "u").await, ["all-held hold_out"]);
     let listed = pipeline.client().get("/v1/campaigns?user_id=u").await.unwrap().json();
@@ -141,7 +133,7 @@ async fn a_user_keeps_one_variant_and_apps_are_not_told_how_the_audience_is_cut(
         "config": {"text": "plain", "colour": "red"}, "test_users": ["somebody"],
         "variants": [{"name": "A", "weight": 1}, {"name": "B", "weight": 1, "config": {"text": "bold"}}]
     });
-    let pipeline = start([campaign("test", &variants)]).await;
+    let pipeline = start([campaign("test", variants)]).await;
     let mut seen = std::collections::BTreeSet::new();
     for number in 0..20 {
         let user = format!("u{number}");
@@ -167,7 +159,7 @@ async fn a_draft_is_previewed_by_its_test_users_alone() {
         "frequency_cap": {"per_user": 1}
     });
     let archived = json!({"status": "archived", "test_users": ["tester"]});
-    let pipeline = start([campaign("soon", &draft), campaign("gone", &archived)]).await;
+    let pipeline = start([campaign("soon", draft), campaign("gone", archived)]).await;
     for _ in 0..2 {
         assert_eq!(ids(&opened(&pipeline, "tester").await), ["soon"]);
     }
@@ -181,7 +173,7 @@ async fn a_draft_is_previewed_by_its_test_users_alone() {
 #[tokio::test]
 async fn a_goal_event_after_a_match_is_one_conversion() {
     let goal = json!({"goal": {"event": "bought", "within_seconds": 3600}});
-    let pipeline = start([campaign("sale", &goal)]).await;
+    let pipeline = start([campaign("sale", goal)]).await;
     let conversions = || pipeline.database.number("SELECT count(*) FROM conversions");
     track(&pipeline, "u", "bought").await;
     assert_eq!(conversions().await, 0, "nothing was shown yet");

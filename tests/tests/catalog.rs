@@ -166,3 +166,19 @@ async fn what_somebody_changes_in_the_database_itself_is_noticed_too() {
         everywhere(&pipeline, expected).await;
     }
 }
+
+#[tokio::test]
+async fn a_worker_handles_no_event_before_it_knows_the_campaigns() {
+    let mut pipeline = Setup::default().campaign(campaign("c", json!({}))).start().await;
+    pipeline.workers[0].kill();
+    let mut lock = pipeline.database.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let event = json!({"user_id": "u", "event": "opened", "messageId": "m"});
+    assert_eq!(replied(&pipeline.client(), &event).await, ["c"]);
+    pipeline.workers[0].start_again();
+    pipeline.workers[0].unready_with("the campaigns are not loaded yet").await;
+    assert_eq!(pipeline.rows().await, 0);
+    lock.rollback().await.unwrap();
+    pipeline.drained().await;
+    assert_eq!(recorded(&pipeline, "m").await, ["c"]);
+}

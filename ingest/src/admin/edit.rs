@@ -4,6 +4,7 @@
 //! two changes at once each sees the other's result. A client that named a version is told instead ([`IfMatch`]).
 
 use shared::domain::raw_object::RawObject;
+use shared::domain::rules;
 use shared::store::changes;
 use shared::store::documents::Stored;
 
@@ -76,7 +77,12 @@ impl Edit<'_> {
         self.change(|before| {
             let mut document = before.document();
             document.merge(sent.clone());
-            self.resource.checked(&document)
+            let kept = rules::keep_unshown(&before.document(), &mut document);
+            let mut checked = self.resource.checked(&document)?;
+            if kept > 0 {
+                checked.notes.push(format!("{kept} rules that this editor cannot show were kept"));
+            }
+            Ok(checked)
         })
         .await
     }

@@ -6,8 +6,8 @@
 //! | `GET …/{id}/users` | `{users, scanned, next_cursor}`, in the order of their ids; a user is as in `/v1/admin/users` |
 //! | `GET …/{id}/count` | `{count, scanned, next_cursor}` |
 //!
-//! All take `kind` (`user` or `anonymous`). The last two look at no more than [`LIST_SCAN`] and [`COUNT_SCAN`] profiles a request and
-//! then give a `cursor` to go on with, though a page may not be full, so that no request runs for minutes; a count of all is the sum
+//! All take `kind` (`user` or `anonymous`). The last two look at no more than [`LIST_SCAN`] and [`COUNT_SCAN`] profiles a request, for
+//! about two seconds, and then give a `cursor` to go on with, though a page may not be full, so that no request runs for minutes; a count of all is the sum
 //! over the pages. Somebody who sent events but was never identified has no profile and is not listed.
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Looks through profiles for those that meet a condition, a chunk at a time, with the counts that the condition asks for.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use shared::domain::rules::{Condition, CountWindow, Counts, Facts, Segments};
 use shared::domain::traits::Traits;
@@ -9,6 +11,8 @@ use sqlx::postgres::{PgConnection, PgPool};
 
 use super::users::User;
 
+/// After so long a scan stops at the end of its chunk.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Profiles read at once.
 const CHUNK: usize = 1_000;
 
@@ -47,6 +51,7 @@ impl Scan {
     pub async fn run(mut self, pool: PgPool) -> Result<Found, sqlx::Error> {
         let mut connection = pool.acquire().await?;
         let mut found = Found::default();
+        let started = Instant::now();
         loop {
             let chunk = self.chunk(&mut connection).await?;
             let last_chunk = chunk.len() < CHUNK;
@@ -68,7 +73,7 @@ impl Scan {
             if last_chunk {
                 return Ok(found);
             }
-            if found.scanned >= self.most {
+            if found.scanned >= self.most || started.elapsed() >= PATIENCE {
                 found.next = self.after;
                 return Ok(found);
             }

@@ -182,6 +182,12 @@ impl Event<'_> {
         UserKey::of(self.user_id.as_deref(), self.anonymous_id.as_deref(), placeholders)
     }
 
+    /// When it happened, for rules that count: its own time, or its receipt where the device's clock is ahead.
+    #[must_use]
+    pub fn happened_at(&self) -> DateTime<Utc> {
+        self.timestamp.min(self.received_at)
+    }
+
     /// The name that campaign triggers listen to: of a track its event, of a page or screen its name.
     #[must_use]
     pub fn trigger(&self) -> Option<&str> {

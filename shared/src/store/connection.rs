@@ -67,7 +67,7 @@ pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// A pool for single statements outside of transactions: nothing can be left open, so it spares the round trip that makes sure.
+/// A pool for single statements outside of transactions: nothing can be left open, so a connection is only asked whether it lives.
 pub fn statement_pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
     lazy(max_connections).connect_lazy_with(planned_once(options))
 }

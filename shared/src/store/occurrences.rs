@@ -1,6 +1,7 @@
 //! When a user did something: the stored times behind rules such as "did X at least three times within a week".
 //!
-//! Only the latest `most` times of a window are read: more would decide nothing. An event counts by its own (corrected) time; with
+//! Only the latest `most` times of a window are read: more would decide nothing. An event counts by its own (corrected) time, or by
+//! its receipt where a device's clock is ahead; with
 //! a window it must also be filed under a day of it, so that only the window's partitions are read. A device whose clock was off
 //! by more than [`CLOCK_DAYS`] is therefore counted late or not at all. Events that an app sent under a placeholder user id
 //! together with an anonymous id are not found: the index knows them by the placeholder.
@@ -15,6 +16,8 @@ use uuid::Uuid;
 
 use crate::domain::user_key::UserKey;
 
+/// Of a user who did more within a window (a test device, a service account) only so many of the latest events are looked at.
+const MOST_LOOKED_AT: u32 = 10_000;
 /// Days by which a device's own date may be off.
 const CLOCK_DAYS: u64 = 2;
 
@@ -57,10 +60,12 @@ pub fn query(first: usize) -> String {
              FROM unnest({}::text[], {}::text[], {}::text[], {}::timestamptz[], {}::date[], {}::int[])
                   WITH ORDINALITY AS k (kind, id, event, since, day, most, place)
             CROSS JOIN LATERAL (
-                  SELECT id, "timestamp" AS at FROM events
-                   WHERE day >= k.day AND day >= {}::date AND coalesce(user_id, anonymous_id) = k.id
-                     AND (user_id IS NOT NULL) = (k.kind = 'user') AND event = k.event AND "timestamp" > k.since
-                   ORDER BY "timestamp" DESC LIMIT k.most) AS e
+                  SELECT id, at FROM (
+                        SELECT id, event, least("timestamp", received_at) AS at, received_at FROM events
+                         WHERE day >= k.day AND day >= {}::date AND coalesce(user_id, anonymous_id) = k.id
+                           AND (user_id IS NOT NULL) = (k.kind = 'user') AND "timestamp" > k.since
+                         ORDER BY "timestamp" DESC LIMIT {MOST_LOOKED_AT}) AS latest
+                   WHERE event = k.event AND received_at > k.since LIMIT k.most) AS e
             GROUP BY k.place"#,
         p(0),
         p(1),

@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
 
     fn happen(&mut self, event: &Event<'_>, user: Option<UserKey<'a>>, trigger: &'a str) {
         if let Some(user) = user.filter(|_| self.plan.context.catalog.is_counted(trigger)) {
-            self.happened.entry((user, trigger)).or_default().push(event.timestamp);
+            self.happened.entry((user, trigger)).or_default().push(event.happened_at());
         }
     }
 

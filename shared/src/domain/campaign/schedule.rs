@@ -5,7 +5,7 @@
 //! - A time without an offset, and a plain date, are in the campaign's zone (UTC if it names none). `ends_at` is the first moment
 //!   at which it does not run any more; a plain date as the end includes that day.
 //! - A window `{"days": ["mon", …], "from": "22:00", "to": "02:00"}` that ends before it begins goes on into the next day and
-//!   belongs to the day it began on; without `days` it is daily; `from` equal to `to` is the whole day. No windows: always.
+//!   belongs to the day it began on; without `days` it is daily; `from` equal to `to` is the 24 hours from then. No windows: always.
 //! - Clock changes: a window is what the clock on the wall shows, so it is an hour longer or shorter on such a day.
 
 use chrono::{

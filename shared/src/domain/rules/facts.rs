@@ -29,7 +29,7 @@ pub struct Facts<'a> {
 pub struct CountWindow {
     /// Name of the event, exactly.
     pub event: String,
-    /// Received less than so long ago; `None`: ever.
+    /// Happened less than so long before the moment of the rules; `None`: ever.
     pub within_seconds: Option<u32>,
     /// One more than the rule's threshold: counting further decides nothing.
     pub most: u32,

@@ -91,6 +91,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 mod truth;
+mod unshown;
 mod value;
 mod version;
 
@@ -108,3 +109,4 @@ pub use read::{MAX_DEPTH, MAX_GROUPS, MAX_RULES, Read, read};
 pub use read_check::MAX_LISTED;
 pub use scope::Scope;
 pub use truth::Truth;
+pub use unshown::keep_unshown;

@@ -184,7 +184,7 @@ fn groups(source: &RawObject) -> Vec<(Group, &RawValue)> {
 }
 
 /// A dashboard adds this rule on every load and save. It could never hold, so it silenced the campaigns it got into.
-fn is_artefact(rule: &RawObject) -> bool {
+pub(super) fn is_artefact(rule: &RawObject) -> bool {
     let is = |key, wanted| text(rule, key).is_some_and(|found| found == wanted);
     is("field", "unknown") && is("operator", "==") && is("value", "")
 }
