@@ -256,6 +256,8 @@ fn environment(services: &Services, database_url: &str, prefix: &str) -> Vec<(St
         ("CATALOG_POLL_MILLISECONDS", "50"),
         ("LEASE_SECONDS", &LEASE_SECONDS.to_string()),
         ("DRAIN_SECONDS", "0"),
+        // A machine that runs many tests at once may be slow; tests of the deadline set their own.
+        ("MATCH_DEADLINE_MILLISECONDS", "3000"),
         ("ADMIN_WRITE_LIMIT", "0"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
