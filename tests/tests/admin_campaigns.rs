@@ -180,7 +180,7 @@ async fn leftover_rules_of_an_editor_are_dropped_with_a_note() {
 }
 
 #[tokio::test]
-async fn a_stored_campaign_without_effect_shows_its_faults_and_can_still_be_archived() {
+async fn a_stored_campaign_without_effect_shows_its_faults_and_can_still_be_stopped() {
     let broken = json!({"id": "broken", "name": "b", "status": "active", "trigger": "e", "rules": [null]});
     let pipeline = Setup::default().workers(0).campaign(broken).start().await;
     let admin = pipeline.admin();
@@ -189,6 +189,8 @@ async fn a_stored_campaign_without_effect_shows_its_faults_and_can_still_be_arch
     assert_eq!(listed(&admin, "").await["campaigns"][0]["_faults"], shown["_faults"]);
     let refused = send(&admin, "PUT", &format!("{CAMPAIGNS}/broken"), None, &json!({"name": "c"})).await;
     assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("invalid_campaign")));
+    let paused = send(&admin, "PUT", &format!("{CAMPAIGNS}/broken"), None, &json!({"status": "paused"})).await;
+    assert_eq!((paused.status, &paused.json()["status"]), (200, &json!("paused")), "{}", paused.text());
     let archived = send(&admin, "POST", &format!("{CAMPAIGNS}/broken/archive"), None, &Value::Null).await;
     assert_eq!((archived.status, &archived.json()["status"]), (200, &json!("archived")), "{}", archived.text());
     let mended = send(&admin, "PUT", &format!("{CAMPAIGNS}/broken"), None, &json!({"rules": []})).await;

@@ -3,6 +3,7 @@
 //! A write is made from the version that was read and fails when another came first; then it starts again from the new one, so of
 //! two changes at once each sees the other's result. A client that named a version is told instead ([`IfMatch`]).
 
+use serde_json::value::RawValue;
 use shared::domain::raw_object::RawObject;
 use shared::domain::rules;
 use shared::store::changes;
@@ -71,12 +72,15 @@ impl Edit<'_> {
         }
     }
 
-    /// Merges the sent fields into it, per top-level key; the result must be a valid whole.
+    /// Merges the sent fields into it, per top-level key; the result must be a valid whole, unless the change only stops it.
     pub async fn merge(&self, mut sent: RawObject) -> Result<Written, Problem> {
         self.resource.fixed.iter().for_each(|key| sent.remove(key));
         self.change(|before| {
             let mut document = before.document();
             document.merge(sent.clone());
+            if only_stops(&sent) {
+                return Ok(Checked { document, notes: Vec::new() });
+            }
             let kept = rules::keep_unshown(&before.document(), &mut document);
             let mut checked = self.resource.checked(&document)?;
             if kept > 0 {
@@ -140,6 +144,12 @@ impl Edit<'_> {
     fn by(&self) -> String {
         self.caller.source.to_string()
     }
+}
+
+/// Nothing but a status other than active: what is malformed can be stopped without being mended first.
+fn only_stops(sent: &RawObject) -> bool {
+    let stopped = |raw: &RawValue| matches!(raw.get(), r#""draft""# | r#""paused""# | r#""archived""#);
+    sent.iter().count() == 1 && sent.get("status").is_some_and(stopped)
 }
 
 fn no_such_version(version: i64) -> Problem {

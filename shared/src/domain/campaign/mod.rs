@@ -18,6 +18,7 @@ mod option;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use catalog::{Catalog, Contents, Listeners, Triggered, Wants};
 pub use client_object::client_object;

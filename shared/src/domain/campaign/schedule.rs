@@ -4,22 +4,17 @@
 //! `timezone`), and for the two times also from the top of the document. Decided:
 //! - A time without an offset, and a plain date, are in the campaign's zone (UTC if it names none). `ends_at` is the first moment
 //!   at which it does not run any more; a plain date as the end includes that day.
-//! - A window `{"days": ["mon", …], "from": "22:00", "to": "02:00"}` that ends before it begins goes on into the next day and
-//!   belongs to the day it began on; without `days` it is daily; `from` equal to `to` is the 24 hours from then. No windows: always.
-//! - Clock changes: a window is what the clock on the wall shows, so it is an hour longer or shorter on such a day.
+//! - Within these, one of the [`window`]s must be open; without any it runs at all hours. A window is what the clock on the wall
+//!   shows, so it is an hour longer or shorter on a day of a clock change.
 
-use chrono::{
-    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, Weekday,
-};
+use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::option::Section;
+use super::window::{self, Window};
 use crate::domain::raw_object::RawObject;
 use crate::domain::rules::Fault;
 use crate::domain::timestamp::{self, ClientTime};
-
-/// Most windows of one campaign.
-pub const MAX_WINDOWS: usize = 50;
 
 /// When a campaign runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,14 +23,6 @@ pub struct Schedule {
     ends_at: Option<DateTime<Utc>>,
     zone: Tz,
     windows: Vec<Window>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Window {
-    /// Bit 0 is Monday.
-    days: u8,
-    from: NaiveTime,
-    to: NaiveTime,
 }
 
 impl Default for Schedule {
@@ -67,7 +54,7 @@ impl Schedule {
         {
             faults.push(Fault::new("schedule", "never", "ends before it starts"));
         }
-        Self { starts_at, ends_at, zone, windows: windows(&section, faults) }
+        Self { starts_at, ends_at, zone, windows: window::read_all(&section, faults) }
     }
 
     /// Does the campaign run at this moment?
@@ -94,26 +81,11 @@ impl Schedule {
     }
 }
 
-impl Window {
-    fn holds(&self, local: NaiveDateTime) -> bool {
-        let (today, time) = (local.weekday(), local.time());
-        if self.from < self.to {
-            return self.on(today) && self.from <= time && time < self.to;
-        }
-        // Over midnight: what began today, or what began yesterday and still goes on.
-        (self.on(today) && time >= self.from) || (self.on(today.pred()) && time < self.to)
-    }
-
-    fn on(&self, day: Weekday) -> bool {
-        self.days & (1 << day.num_days_from_monday()) != 0
-    }
-}
-
 fn zone(section: &Section, faults: &mut Vec<Fault>) -> Tz {
     for key in ["time_zone", "timezone"] {
         let Some(name) = section.text(key, faults) else { continue };
         return name.parse().unwrap_or_else(|_| {
-            let message = format!("{:?} is no time zone; use a name such as Asia/Kolkata", short(&name));
+            let message = format!("{:?} is no time zone; use a name such as Asia/Kolkata", window::short(&name));
             faults.push(Fault::new(section.path(key), "unknown_value", message));
             Tz::UTC
         });
@@ -162,57 +134,6 @@ fn instant(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
         }
     }
     local.and_utc()
-}
-
-fn windows(section: &Section, faults: &mut Vec<Fault>) -> Vec<Window> {
-    let wanted = "an array of windows {days, from, to}";
-    let listed: Vec<RawObject> = section.read("windows", wanted, faults).unwrap_or_default();
-    if listed.len() > MAX_WINDOWS {
-        let message = format!("has {} windows; at most {MAX_WINDOWS} are allowed", listed.len());
-        faults.push(Fault::new(section.path("windows"), "too_many", message));
-        return Vec::new();
-    }
-    let of = |(index, object)| window(&Section::element(object, &section.path("windows"), index), faults);
-    listed.into_iter().enumerate().filter_map(of).collect()
-}
-
-fn window(section: &Section, faults: &mut Vec<Fault>) -> Option<Window> {
-    let (from, to, days) = (clock(section, "from", faults), clock(section, "to", faults), days(section, faults));
-    Some(Window { days: days?, from: from?, to: to? })
-}
-
-/// `HH:MM`, also `24:00` for midnight.
-fn clock(section: &Section, key: &str, faults: &mut Vec<Fault>) -> Option<NaiveTime> {
-    let text = section.text(key, faults).unwrap_or_default();
-    let time = if text == "24:00" { Some(NaiveTime::MIN) } else { NaiveTime::parse_from_str(&text, "%H:%M").ok() };
-    if time.is_none() {
-        faults.push(Fault::new(section.path(key), "wrong_type", "must be a time of day such as \"09:30\""));
-    }
-    time
-}
-
-fn days(section: &Section, faults: &mut Vec<Fault>) -> Option<u8> {
-    const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    let Some(listed) = section.read::<Vec<String>>("days", "an array of days such as \"mon\"", faults) else {
-        return Some(0b111_1111);
-    };
-    let mut days = 0;
-    for name in &listed {
-        let day = name.trim().to_lowercase();
-        match NAMES.iter().position(|known| day.get(..3) == Some(known)) {
-            Some(place) => days |= 1 << place,
-            None => {
-                let message = format!("{:?} is no day; the days are {}", short(name), NAMES.join(" "));
-                faults.push(Fault::new(section.path("days"), "unknown_value", message));
-                return None;
-            }
-        }
-    }
-    Some(if listed.is_empty() { 0b111_1111 } else { days })
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 #[cfg(test)]

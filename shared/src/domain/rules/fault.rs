@@ -11,7 +11,7 @@ pub struct Fault {
     /// Path of the field, such as `rules[3].operator`.
     pub field: String,
     /// `required`, `wrong_type`, `too_long`, `too_many`, `too_deep`, `out_of_range`, `unknown_value`, `unreadable`,
-    /// `not_allowed`, `ambiguous` or `unwritable`.
+    /// `not_allowed`, `ambiguous`, `never` (it could not come about) or `unwritable`.
     pub code: &'static str,
     /// What is wrong and what to do, for a person.
     pub message: String,
