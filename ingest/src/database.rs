@@ -20,7 +20,7 @@ const LOOK_UPS: usize = 1_024;
 /// After a failed look-up the next ones are not even tried for this long.
 const REST_MILLISECONDS: u64 = 1_000;
 /// SQLSTATE of a statement that took too long.
-const QUERY_CANCELED: &str = "57014";
+pub const QUERY_CANCELED: &str = "57014";
 /// An outage is logged again after so long.
 const QUIET_MILLISECONDS: u64 = 30_000;
 
@@ -118,6 +118,10 @@ pub async fn moment(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sql
 
 fn problem(error: &sqlx::Error) -> Problem {
     let class = sqlstate(error);
+    if class.as_deref() == Some(QUERY_CANCELED) {
+        let message = "the database did not finish in time; narrow what you ask for, or try again after Retry-After";
+        return Problem::new(Kind::DatabaseUnavailable, message).caused_by(error);
+    }
     match class.as_deref().map(|code| code.get(..2).unwrap_or("")) {
         // Connection, rollback, resources, operator, system, internal; and everything below SQL.
         None | Some("08" | "40" | "53" | "55" | "57" | "58" | "25" | "XX") => Problem::new(

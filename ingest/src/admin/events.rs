@@ -10,7 +10,8 @@
 //! | `from`, `to` | whose `timestamp` is not before `from`, and before `to`: ISO 8601 (UTC where it names no zone) or epoch milliseconds |
 //!
 //! `limit` 100, at most 1,000; `offset` and `cursor` page. `total` is exact up to [`stored_events::COUNT_LIMIT`] and stays there
-//! beyond.
+//! beyond; it is null when counting would take long. No index leads by name, type or source: a search for something rare walks
+//! through time, and is best narrowed by `from`, `to` or `user_id`.
 
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ const LARGEST_LIMIT: i64 = 1_000;
 #[derive(Serialize)]
 struct Listed {
     events: Vec<Shown>,
-    total: i64,
+    total: Option<i64>,
     next_cursor: Option<String>,
 }
 

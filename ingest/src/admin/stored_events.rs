@@ -8,11 +8,13 @@
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shared::store::connection::sqlstate;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::database::QUERY_CANCELED;
 
 /// Beyond this rows are not counted on: counting millions for a page of a hundred would cost more than the page.
 pub const COUNT_LIMIT: i64 = 10_000;
@@ -96,12 +98,18 @@ pub async fn page(
     query.build_query_as().fetch_all(connection).await
 }
 
-/// How many there are, up to [`COUNT_LIMIT`].
-pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<i64, sqlx::Error> {
+/// How many there are, up to [`COUNT_LIMIT`]; `None` when counting takes longer than a second, because what is asked for is rare.
+/// The last statement of its transaction: a count that was given up ends it.
+pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query("SET LOCAL statement_timeout = '1s'").execute(&mut *connection).await?;
     let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM events");
     narrow(&mut query, filter);
     query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-    query.build_query_scalar().fetch_one(connection).await
+    match query.build_query_scalar().fetch_one(connection).await {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if sqlstate(&error).as_deref() == Some(QUERY_CANCELED) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// This id, and those that are the same person: the anonymous ids a user was seen under; of an anonymous id its users, and theirs.
