@@ -196,4 +196,12 @@ async fn a_goal_event_after_a_match_is_one_conversion() {
                   WHERE c.user_id = 'in-a-batch'";
     let pairs: String = sqlx::query_scalar(query).fetch_one(&pipeline.database.pool).await.unwrap();
     assert_eq!(pairs, "m1 m2, m4 m5");
+
+    // Received at the same moment: the later of two matches is the latest, in memory and in storage alike.
+    let event = |event: &str| json!({"type": "track", "userId": "twice", "event": event});
+    let batch = json!({"batch": [event("opened"), event("opened"), event("bought")]});
+    pipeline.client().accepted("/v1/batch", &batch).await;
+    track(&pipeline, "twice", "bought").await;
+    let of_twice = "SELECT count(*) FROM conversions WHERE user_id = 'twice'";
+    assert_eq!(pipeline.database.number(of_twice).await, 1);
 }
