@@ -1,3 +1,5 @@
+//! What a feature flag lets in, refuses, and is on for.
+
 use chrono::DateTime;
 
 use super::*;

@@ -120,7 +120,7 @@ impl Assignment {
     }
 }
 
-fn variants(top: &Section, faults: &mut Vec<Fault>) -> Vec<Variant> {
+fn variants(top: &Section<'_>, faults: &mut Vec<Fault>) -> Vec<Variant> {
     let wanted = "an array of variants {name, weight, config}";
     let listed: Vec<RawObject> = top.read("variants", wanted, faults).unwrap_or_default();
     if listed.len() > MAX_VARIANTS {

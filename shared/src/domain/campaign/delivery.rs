@@ -155,7 +155,7 @@ impl Delivery {
 }
 
 /// A number, also as text, as one dashboard sends it.
-fn priority(top: &Section, faults: &mut Vec<Fault>) -> i64 {
+fn priority(top: &Section<'_>, faults: &mut Vec<Fault>) -> i64 {
     let Some(raw) = top.object().get("priority").map(serde_json::value::RawValue::get) else { return 0 };
     let text = raw.trim_matches('"').trim();
     if text.is_empty() || text == "null" {
@@ -172,7 +172,7 @@ fn priority(top: &Section, faults: &mut Vec<Fault>) -> i64 {
     }
 }
 
-fn test_users(top: &Section, faults: &mut Vec<Fault>) -> Vec<String> {
+fn test_users(top: &Section<'_>, faults: &mut Vec<Fault>) -> Vec<String> {
     let users: Vec<String> = top.read("test_users", "an array of user ids (strings)", faults).unwrap_or_default();
     if users.len() > MAX_TEST_USERS || users.iter().any(|id| id.is_empty() || id.len() > limits::ID_BYTES) {
         let message = format!("must be at most {MAX_TEST_USERS} user ids of 1 to {} bytes", limits::ID_BYTES);

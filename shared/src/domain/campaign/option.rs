@@ -1,6 +1,7 @@
 //! Optional fields of a campaign's document, read into types. Missing and null are both "not set"; anything of the wrong type or
 //! out of range is a fault that says what would be right.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
@@ -13,23 +14,24 @@ pub const EVERYBODY: u16 = 10_000;
 
 /// An object of the document that is read field by field, with the path that faults name.
 #[derive(Debug, Clone)]
-pub struct Section {
-    object: RawObject,
+pub struct Section<'a> {
+    /// The document is only looked at: its config may hold images.
+    object: Cow<'a, RawObject>,
     path: String,
 }
 
-impl Section {
+impl<'a> Section<'a> {
     /// The document itself.
-    pub fn document(document: &RawObject) -> Self {
-        Self { object: document.clone(), path: String::new() }
+    pub fn document(document: &'a RawObject) -> Self {
+        Self { object: Cow::Borrowed(document), path: String::new() }
     }
 
     /// The object at `key`; empty when it is not set.
     pub fn within(document: &RawObject, key: &str, faults: &mut Vec<Fault>) -> Self {
-        let mut section = Self { object: RawObject::default(), path: format!("{key}.") };
+        let mut section = Self { object: Cow::default(), path: format!("{key}.") };
         let Some(raw) = document.get(key).filter(|raw| raw.get() != "null") else { return section };
         match RawObject::parse(raw.get()) {
-            Ok(object) => section.object = object,
+            Ok(object) => section.object = Cow::Owned(object),
             Err(_) => faults.push(Fault::new(key, "wrong_type", "must be a JSON object, or absent")),
         }
         section
@@ -37,7 +39,7 @@ impl Section {
 
     /// An element of an array at `key`.
     pub fn element(object: RawObject, key: &str, index: usize) -> Self {
-        Self { object, path: format!("{key}[{index}].") }
+        Self { object: Cow::Owned(object), path: format!("{key}[{index}].") }
     }
 
     /// How a fault names a field of this section.

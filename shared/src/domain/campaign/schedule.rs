@@ -67,12 +67,6 @@ impl Schedule {
         self.windows.is_empty() || self.windows.iter().any(|window| window.holds(local))
     }
 
-    /// Is it over for good?
-    #[must_use]
-    pub fn is_over(&self, now: DateTime<Utc>) -> bool {
-        self.ends_at.is_some_and(|end| now >= end)
-    }
-
     /// The midnight with which the day of this moment began in the campaign's zone.
     #[must_use]
     pub fn start_of_day(&self, now: DateTime<Utc>) -> DateTime<Utc> {
@@ -81,7 +75,7 @@ impl Schedule {
     }
 }
 
-fn zone(section: &Section, faults: &mut Vec<Fault>) -> Tz {
+fn zone(section: &Section<'_>, faults: &mut Vec<Fault>) -> Tz {
     for key in ["time_zone", "timezone"] {
         let Some(name) = section.text(key, faults) else { continue };
         return name.parse().unwrap_or_else(|_| {
@@ -94,7 +88,7 @@ fn zone(section: &Section, faults: &mut Vec<Fault>) -> Tz {
 }
 
 /// The first of these fields that is set.
-fn time(places: &[(&Section, &str)], zone: Tz, is_end: bool, faults: &mut Vec<Fault>) -> Option<DateTime<Utc>> {
+fn time(places: &[(&Section<'_>, &str)], zone: Tz, is_end: bool, faults: &mut Vec<Fault>) -> Option<DateTime<Utc>> {
     for (section, key) in places {
         let Some(raw) = section.object().get(key).map(serde_json::value::RawValue::get) else { continue };
         let (read, date_only) = match serde_json::from_str(raw) {
@@ -184,7 +178,7 @@ mod tests {
             &schedule(r#"{"starts_at":1772335800000,"end_date":"2026-03-02","schedule":{"time_zone":"Asia/Kolkata"}}"#),
             &edges,
         );
-        assert!(schedule(r#"{"ends_at":"2026-03-02"}"#).is_over(at("2026-03-03T00:00:00Z")));
+        assert!(!schedule(r#"{"ends_at":"2026-03-02"}"#).is_open(at("2026-03-03T00:00:00Z")));
     }
 
     #[test]

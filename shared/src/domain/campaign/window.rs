@@ -39,7 +39,7 @@ impl Window {
 }
 
 /// Reads `windows`.
-pub fn read_all(section: &Section, faults: &mut Vec<Fault>) -> Vec<Window> {
+pub fn read_all(section: &Section<'_>, faults: &mut Vec<Fault>) -> Vec<Window> {
     let wanted = "an array of windows {days, from, to}";
     let listed: Vec<RawObject> = section.read("windows", wanted, faults).unwrap_or_default();
     if listed.len() > MAX_WINDOWS {
@@ -51,13 +51,13 @@ pub fn read_all(section: &Section, faults: &mut Vec<Fault>) -> Vec<Window> {
     listed.into_iter().enumerate().filter_map(of).collect()
 }
 
-fn window(section: &Section, faults: &mut Vec<Fault>) -> Option<Window> {
+fn window(section: &Section<'_>, faults: &mut Vec<Fault>) -> Option<Window> {
     let (from, to, days) = (clock(section, "from", faults), clock(section, "to", faults), days(section, faults));
     Some(Window { days: days?, from: from?, to: to? })
 }
 
 /// `HH:MM`, also `24:00` for midnight.
-fn clock(section: &Section, key: &str, faults: &mut Vec<Fault>) -> Option<NaiveTime> {
+fn clock(section: &Section<'_>, key: &str, faults: &mut Vec<Fault>) -> Option<NaiveTime> {
     let text = section.text(key, faults).unwrap_or_default();
     let time = if text == "24:00" { Some(NaiveTime::MIN) } else { NaiveTime::parse_from_str(&text, "%H:%M").ok() };
     if time.is_none() {
@@ -66,7 +66,7 @@ fn clock(section: &Section, key: &str, faults: &mut Vec<Fault>) -> Option<NaiveT
     time
 }
 
-fn days(section: &Section, faults: &mut Vec<Fault>) -> Option<u8> {
+fn days(section: &Section<'_>, faults: &mut Vec<Fault>) -> Option<u8> {
     const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let Some(listed) = section.read::<Vec<String>>("days", "an array of days such as \"mon\"", faults) else {
         return Some(0b111_1111);
