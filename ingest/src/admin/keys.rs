@@ -21,6 +21,7 @@ use serde_json::json;
 use shared::domain::raw_object::RawObject;
 use sqlx::FromRow;
 use sqlx::postgres::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::documents::answered;
@@ -28,27 +29,52 @@ use super::sent::{self, SMALL_BODY_BYTES};
 use crate::app::App;
 use crate::intake::ok;
 use crate::keys::{self, Role, configured};
+use crate::openapi::refusals::{AsksDatabase, FaultyKey, Missing, ReadsBody};
 use crate::problem::{Kind, Problem};
 
 /// Live keys of one name.
 pub const LIVE_KEYS: i64 = 2;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
 struct Listed {
     keys: Vec<Shown>,
     total: usize,
 }
 
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, FromRow, ToSchema)]
+#[schema(as = Key)]
 struct Shown {
     id: Uuid,
     name: String,
+    /// `client` or `admin`.
     role: String,
     created_at: DateTime<Utc>,
+    #[schema(required)]
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// `GET`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewKey)]
+struct Made {
+    id: Uuid,
+    name: String,
+    role: &'static str,
+    /// The only time that it is shown.
+    key: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Done)]
+struct Revoked {
+    ok: bool,
+}
+
+/// The keys of the table, newest first; never a key itself or its hash.
+#[utoipa::path(
+    get, path = "/v1/admin/keys", operation_id = "listKeys", tag = "Keys",
+    responses((status = 200, description = "All of them.", body = Listed), AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>) -> Response {
     let list = async {
         let read = |pool: PgPool| async move {
@@ -62,7 +88,14 @@ pub async fn list(State(app): State<Arc<App>>) -> Response {
     answered(list.await)
 }
 
-/// `POST`.
+/// Makes a key. It is shown this once.
+///
+/// A name has at most two live keys, so that one can be put in place before the other is revoked.
+#[utoipa::path(
+    post, path = "/v1/admin/keys", operation_id = "createKey", tag = "Keys",
+    request_body(content = ref("#/components/schemas/KeyDraft"), content_type = "application/json"),
+    responses((status = 201, description = "The key.", body = Made), ReadsBody, FaultyKey, AsksDatabase),
+)]
 pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     let create = async {
         let sent = sent::object(&app, request, SMALL_BODY_BYTES, Kind::InvalidKey).await?;
@@ -75,7 +108,7 @@ pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
             let message = format!("{name} has {LIVE_KEYS} live keys already: revoke one of them first");
             Problem::new(Kind::Conflict, message)
         })?;
-        let mut response = ok(&json!({"id": id, "name": name, "role": role.as_str(), "key": key}))?;
+        let mut response = ok(&Made { id, name, role: role.as_str(), key })?;
         *response.status_mut() = StatusCode::CREATED;
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
@@ -83,7 +116,12 @@ pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     answered(create.await)
 }
 
-/// `DELETE /:id`.
+/// Revokes a key; it opens nothing any more within 30 seconds. Revoking again changes nothing.
+#[utoipa::path(
+    delete, path = "/v1/admin/keys/{id}", operation_id = "revokeKey", tag = "Keys",
+    params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
+    responses((status = 200, description = "It is revoked.", body = Revoked), Missing, AsksDatabase),
+)]
 pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let revoke = async {
         let not_found = || Problem::new(Kind::NotFound, "there is nothing with this id").with_error("Key not found");
@@ -95,7 +133,7 @@ pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
         if app.database.run(revoke).await?.rows_affected() == 0 {
             return Err(not_found());
         }
-        ok(&json!({"ok": true}))
+        ok(&Revoked { ok: true })
     };
     answered(revoke.await)
 }
