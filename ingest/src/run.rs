@@ -80,7 +80,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let address = settings.listen;
     let listener = TcpListener::bind(address).await.map_err(|cause| Failure::Listen { address, cause })?;
     let metrics_page = prometheus::install().map_err(|e| Failure::start("installing metrics")(e.into()))?;
-    let metrics = Metrics::register(settings.pipeline.lanes, settings.max_in_flight_bytes, router::PATHS.into_iter());
+    let metrics = Metrics::register(settings.pipeline.lanes, settings.max_in_flight_bytes, router::paths());
     let metrics = Arc::new(metrics);
     tokio::spawn(prometheus::keep_tidy(metrics_page.clone()));
 
