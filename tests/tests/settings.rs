@@ -130,6 +130,53 @@ async fn json_logs_are_one_object_a_line() {
     }
 }
 
+/// Would be an entry of its own if it began a line, red on a terminal, and a format if anything formatted it.
+const HOSTILE: &str = "x\r\n2001-01-01T00:00:00.000000Z ERROR forged\n{\"level\":\"ERROR\"}\u{1b}[31m\u{9b}31m\u{8}\u{2028}%s%n{} ${jndi:ldap://x}";
+
+#[tokio::test]
+async fn what_clients_and_admins_send_makes_no_entry_of_a_log_and_colours_none() {
+    for format in ["pretty", "json"] {
+        let campaign = json!({"id": HOSTILE, "status": "active", "trigger": HOSTILE, "rules": [{"type": HOSTILE, "field": HOSTILE}]});
+        let mut pipeline =
+            Setup::default().campaign(campaign).set("LOG_FORMAT", format).set("LOG_LEVEL", "debug").start().await;
+        let client = pipeline.client();
+        client
+            .accepted("/v1/track", &json!({"userId": HOSTILE, "event": HOSTILE, "properties": {HOSTILE: HOSTILE}}))
+            .await;
+        let escaped: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for path in
+            [format!("/v1/campaigns?user_id={escaped}"), format!("/v1/features/{escaped}"), format!("/{escaped}")]
+        {
+            client.get(&path).await.unwrap();
+        }
+        for path in
+            [format!("/v1/admin/campaigns/{escaped}"), format!("/v1/admin/users?kind={escaped}&cursor={escaped}")]
+        {
+            pipeline.admin().get(&path).await.unwrap();
+        }
+        client.send("POST", "/v1/track", &[], HOSTILE.as_bytes()).await.unwrap();
+        client.send("POST", "/v1/batch", &[], format!("{{\"batch\": [{HOSTILE:?}]}}").as_bytes()).await.unwrap();
+        // Not a header, so the connection just ends; what is said about it is logged.
+        let _ = client.send("POST", "/v1/track", &[("x-request-id", HOSTILE)], b"{}").await;
+        pipeline.stream.publish_lines(&[(0, HOSTILE.replace('\n', " ").as_bytes())]).await;
+        pipeline.drained().await;
+        assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters").await, 1);
+        for program in pipeline.ingests.iter_mut().chain(&mut pipeline.workers) {
+            program.stop().await;
+            let log = program.log();
+            assert!(log.contains("forged"), "nothing hostile came near the log of {}:\n{log}", program.name);
+            for line in log.lines() {
+                let is_entry = match format {
+                    "json" => serde_json::from_str::<serde_json::Value>(line)
+                        .is_ok_and(|v| v["level"] != "ERROR" || v["timestamp"].is_string()),
+                    _ => line.starts_with("20") && !line.starts_with("2001"),
+                };
+                assert!(is_entry && !line.contains(|c: char| c.is_control()), "{}, {format}: {line:?}", program.name);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_program_with_another_cut_into_partitions_does_not_touch_the_stream() {
     let mut pipeline = Pipeline::start().await;

@@ -66,9 +66,6 @@ mod tests {
         for entry in ["INFO plain\n", "WARN no\r\n2026-01-01 ERROR forged\nend\n"] {
             OneLine(&mut written).write_all(entry.as_bytes()).unwrap();
         }
-        assert_eq!(
-            String::from_utf8(written).unwrap(),
-            "INFO plain\nWARN no\\r\\n2026-01-01 ERROR forged\\nend\n"
-        );
+        assert_eq!(String::from_utf8(written).unwrap(), "INFO plain\nWARN no\\r\\n2026-01-01 ERROR forged\\nend\n");
     }
 }
