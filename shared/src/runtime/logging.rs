@@ -12,18 +12,15 @@ use super::settings::pipeline::{LogFormat, Pipeline};
 /// Starts logging. Call once; a second call is ignored.
 pub fn start(settings: &Pipeline) {
     let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(io::stderr()));
     // Another subscriber is only ever in place in a test, which then keeps its own.
     let _ = match settings.log_format {
-        LogFormat::Json => builder.with_writer(io::stderr).json().flatten_event(true).try_init(),
-        LogFormat::Pretty => {
-            let colours = io::stderr().is_terminal();
-            builder.with_writer(move || OneLine(io::stderr())).with_target(false).with_ansi(colours).try_init()
-        }
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
     };
 }
 
-/// A writer of entries, each with one call. (JSON needs none: it escapes line breaks.)
+/// A writer of entries, each with one call.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
@@ -39,21 +36,26 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// The text with its line breaks spelled out. Other control characters are the formatter's: it spells out those that a field
-/// brings, and colours with its own.
+/// The text with what the formatters leave spelled out: line breaks (pretty), DEL and the control characters beyond ASCII (JSON),
+/// one of which begins a colour in some terminals. Escapes of ASCII are left: the formatters spell out those of a field, and pretty
+/// colours with its own.
 fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        return Cow::Borrowed(text);
+    let Ok(text) = std::str::from_utf8(text) else { return Cow::Borrowed(text) };
+    let is_left = |c: char| matches!(c, '\n' | '\r' | '\u{7f}'..='\u{9f}');
+    if !text.contains(is_left) {
+        return Cow::Borrowed(text.as_bytes());
     }
-    let mut line = Vec::with_capacity(text.len() + 16);
-    for byte in text {
-        match byte {
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            other => line.push(*other),
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            // A form that JSON reads back.
+            c if is_left(c) => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => line.push(c),
         }
     }
-    Cow::Owned(line)
+    Cow::Owned(line.into_bytes())
 }
 
 #[cfg(test)]
@@ -63,9 +65,12 @@ mod tests {
     #[test]
     fn an_entry_is_written_as_one_line() {
         let mut written = Vec::new();
-        for entry in ["INFO plain\n", "WARN no\r\n2026-01-01 ERROR forged\nend\n"] {
+        for entry in ["INFO plain\n", "WARN no\r\n2026-01-01 ERROR forged\nend\u{9b}31m\n"] {
             OneLine(&mut written).write_all(entry.as_bytes()).unwrap();
         }
-        assert_eq!(String::from_utf8(written).unwrap(), "INFO plain\nWARN no\\r\\n2026-01-01 ERROR forged\\nend\n");
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            "INFO plain\nWARN no\\r\\n2026-01-01 ERROR forged\\nend\\u009b31m\n"
+        );
     }
 }
