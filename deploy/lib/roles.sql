@@ -74,7 +74,8 @@ GRANT SELECT, INSERT ON changes TO :"ingest";
 GRANT SELECT, UPDATE ON catalog TO :"ingest";
 GRANT SELECT, DELETE ON campaign_totals TO :"ingest";
 GRANT SELECT, INSERT, UPDATE ON api_keys TO :"ingest";
-GRANT SELECT ON _sqlx_migrations, conversions, dead_letters, duplicates, events, identity_links, matches, partitions, users TO :"ingest";
+GRANT SELECT ON _sqlx_migrations, conversions, dead_letters, duplicates, events, identity_links, late_ids, matches,
+    partitions, users TO :"ingest";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
 GRANT SELECT ON _sqlx_migrations, campaigns, catalog, features, segments TO :"worker";

@@ -27,7 +27,7 @@ const INGEST_MAY_NOT: &[&str] = &[
     "DELETE FROM partitions",
     "SELECT FROM lanes FOR UPDATE",
     "SELECT read FROM ledger",
-    "SELECT id FROM late_ids",
+    "DELETE FROM late_ids",
     "UPDATE changes SET changed_by = 'somebody else'",
     "DELETE FROM changes",
     "DELETE FROM api_keys",
