@@ -1,4 +1,4 @@
-//! The links to PostgreSQL and NATS are encrypted, and the servers' certificates checked, when the addresses ask for it.
+//! The links to PostgreSQL and NATS: encrypted, with certificates checked, when the addresses ask for it; and the login to NATS.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use tests::client::Client;
 use tests::eventually::eventually;
 use tests::folder::Folder;
 use tests::pipeline::{Pipeline, Setup};
-use tests::program::run;
+use tests::program::{Program, run};
 use tests::services::{PrivateNats, PrivatePostgres};
 
 /// Makes an authority `<name>.pem` and, signed by it, a server's `<name>-server.pem` and `.key` for 127.0.0.1.
@@ -114,6 +114,30 @@ async fn a_server_without_tls_is_refused_where_it_is_required() {
             }
             let check = run(program, &["check"], &environment).await;
             assert!(!check.status.success(), "{program} sends in clear what {name} wants encrypted:\n{}", check.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_login_in_the_address_of_nats_is_used() {
+    for (demanded, login) in
+        [("user: ec, password: \"p@ss word\"", "ec:p%40ss%20word"), ("token: \"t/oken\"", "t%2Foken")]
+    {
+        let demanded = format!("authorization {{ {demanded} }}\nmax_payload:");
+        let nats = PrivateNats::start_with(&[("max_payload:", &demanded)]);
+        let pipeline = Setup::default().ingests(0).workers(0).start().await;
+        let folder = Folder::new("nats-login");
+        for (login, is_right) in [("ec:wrong", false), (login, true)] {
+            let mut environment = pipeline.environment_of("worker");
+            for (name, value) in &mut environment {
+                match name.as_str() {
+                    "NATS_URL" => *value = nats.url.replace("nats://", &format!("nats://{login}@")),
+                    "NATS_MONITOR_URLS" => value.clone_from(&nats.monitor_url),
+                    _ => {}
+                }
+            }
+            let mut worker = Program::start("worker", "worker", &environment, folder.path());
+            if is_right { worker.ready().await } else { drop(worker.unready_with("NATS").await) }
         }
     }
 }
