@@ -1,6 +1,6 @@
 -- Database roles with as little as each program needs. Run by deploy/roles, which sets the variables prefix, and NAME_password for
--- each role whose password it sets. All of it is one transaction, and running it again ends in the same state: what a role may is
--- revoked and granted anew, so this file is the whole truth about it.
+-- each role whose password it sets. All of it is one transaction, and running it again ends in the same state: what a role may do
+-- with tables is revoked and granted anew, so this file is the whole truth about it.
 \set ingest :prefix _ingest
 \set worker :prefix _worker
 \set read :prefix _read
