@@ -5,7 +5,7 @@
 //! answer. Meanwhile [`inline`] matches campaigns for the reply, with what is known of the user from [`profile`] and [`overlay`].
 //!
 //! Beside it: [`admin`] (with its [`rate_limit`]) edits campaigns, segments, flags and keys and shows what is stored; [`for_user`]
-//! and [`feature_flags`] answer apps about a user; [`readiness`] decides whether events may be
+//! and [`feature_flags`] answer apps about a user; [`browser_sdk`] what one browser SDK asks for itself; [`readiness`] decides whether events may be
 //! taken at all; [`keys`] knows who may send them. Every failure is a [`problem`], every number a method of [`metrics`].
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
@@ -15,6 +15,7 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod body;
+pub mod browser_sdk;
 pub mod budget;
 pub mod cors;
 pub mod database;

@@ -7,6 +7,7 @@
 //! | `/v1/admin/campaigns` | [`campaigns::BODY_BYTES`]: configurations hold images | admin |
 //! | other writes below `/v1/admin` | [`crate::admin::sent::SMALL_BODY_BYTES`] | admin |
 //! | everything else below `/v1/admin` | none | admin |
+//! | `/v1/m` | read and dropped, at most 1 MiB of it | none |
 //! | everything else | none | see the handler |
 
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use crate::app::App;
 use crate::budget::Importance;
 use crate::intake::batch::Shape;
 use crate::intake::{batch, single};
-use crate::{feature_flags, for_user, health, observe, problem};
+use crate::{browser_sdk, feature_flags, for_user, health, observe, problem};
 
 /// What a 404 offers.
-pub static PUBLIC_ROUTES: [&str; 49] = [
+pub static PUBLIC_ROUTES: [&str; 51] = [
     "POST /v1/track",
     "POST /v1/identify",
     "POST /v1/page",
@@ -41,6 +42,8 @@ pub static PUBLIC_ROUTES: [&str; 49] = [
     "GET /v1/features/{key}",
     "GET /v1/features/{key}/value",
     "GET /v1/features/{key}/payload",
+    "GET /v1/projects/{key}/settings",
+    "POST /v1/m",
     "GET /v1/health",
     "GET /v1/admin/campaigns",
     "POST /v1/admin/campaigns",
@@ -80,7 +83,7 @@ pub static PUBLIC_ROUTES: [&str; 49] = [
 ];
 
 /// Every path, with its short form where SDKs use one. Also the label values of the request counter.
-pub static PATHS: [&str; 53] = [
+pub static PATHS: [&str; 55] = [
     "/v1/track",
     "/v1/t",
     "/v1/identify",
@@ -106,6 +109,8 @@ pub static PATHS: [&str; 53] = [
     "/v1/features/{key}",
     "/v1/features/{key}/value",
     "/v1/features/{key}/payload",
+    "/v1/projects/{key}/settings",
+    "/v1/m",
     "/v1/health",
     "/v1/admin/campaigns",
     "/v1/admin/campaigns/{id}",
@@ -169,6 +174,8 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/features/{key}", get(feature_flags::show)),
         ("/v1/features/{key}/value", get(feature_flags::value)),
         ("/v1/features/{key}/payload", get(feature_flags::payload)),
+        ("/v1/projects/{key}/settings", get(browser_sdk::settings)),
+        ("/v1/m", post(browser_sdk::metrics)),
         ("/v1/health", get(health::old)),
         ("/v1/admin/campaigns", get(campaigns::list).post(campaigns::create)),
         ("/v1/admin/campaigns/{id}", documents::one(&campaigns::RESOURCE)),
