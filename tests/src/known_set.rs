@@ -27,12 +27,12 @@ const TEXTS: [&str; 14] = [
     "null",
     "9007199254740993",
 ];
-/// Numbers that a double holds exactly, in their shortest form.
-const DOUBLES: &str = "[0, 1, -1, 0.1, -0.5, 1e21, 1e-7, 123456789.12345679, 9007199254740991, -9007199254740991, 2147483648, \
+/// Numbers that a double holds, in their shortest form. JavaScript writes those below 1e21 with all their digits.
+const DOUBLES: &str = "[0, 1, -1, -0.0, 100000000000000000000, -123456789012345680000, 0.1, -0.5, 1e21, 1e-7, 123456789.12345679, 9007199254740991, -9007199254740991, 2147483648, \
                        4294967296, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 3.141592653589793]";
-/// Numbers that no double holds.
-const INTEGERS: &str = "[9007199254740993, -9007199254740993, 9223372036854775807, -9223372036854775808, 18446744073709551615, \
-                        123456789012345678901234567890]";
+/// Numbers that no double holds. (Integers of more than 64 bits are refused in words.)
+const INTEGERS: &str =
+    "[9007199254740993, -9007199254740993, 9223372036854775807, -9223372036854775808, 18446744073709551615]";
 /// Levels of the deepest value; 64 are allowed.
 const DEPTH: usize = 60;
 

@@ -2,6 +2,7 @@
 //
 // Asks its own server for the set (/set.json: {url, key, options, metrics, events}) and reports to it (/report: {sent, problems}).
 // The SDK adds who the visitor is at that moment to an event when it is sent: who it is changes only between events that are done.
+// It also remembers traits and sends them all again; it is made to forget them, so that each event has its own.
 
 const { url, key, options, metrics, events } = await (await fetch('/set.json')).json()
 const problems = []
@@ -14,8 +15,12 @@ function call(analytics, { n, call, timestamp, ...fields }) {
   if (fields.messageId !== undefined) extra.messageId = fields.messageId
   switch (call) {
     case 'track': return analytics.track(fields.event, fields.properties, extra)
-    case 'identify': return analytics.identify(fields.userId, fields.traits, extra)
-    case 'group': return analytics.group(fields.groupId, fields.traits, extra)
+    case 'identify':
+      analytics.user().traits(null)
+      return analytics.identify(fields.userId, fields.traits, extra)
+    case 'group':
+      analytics.group().traits(null)
+      return analytics.group(fields.groupId, fields.traits, extra)
     case 'alias': return analytics.alias(fields.userId, fields.previousId, extra)
     default: return analytics[call](fields.category ?? null, fields.name ?? null, fields.properties, extra)
   }
@@ -36,7 +41,7 @@ try {
       await Promise.all(open)
       open = []
       last = visitor(event)
-      const user = await analytics.user()
+      const user = analytics.user()
       user.id(event.userId ?? null)
       if (event.anonymousId !== undefined) user.anonymousId(event.anonymousId)
     }
