@@ -203,7 +203,7 @@ async fn segment_browser_is_stored_as_sent() {
             assert_preflight(&passed, path);
             let posts = posts(&passed, path);
             assert!(!posts.is_empty() && posts.iter().all(|passed| passed.events == 1), "{path}");
-            assert_eq!(posts[0].header("content-type"), Some("text/plain;charset=UTF-8"));
+            assert_eq!(posts[0].header("content-type"), Some("text/plain"));
         }
         assert!(posts(&passed, "/v1/m").is_empty(), "the settings ask for no metrics");
 
