@@ -1,5 +1,5 @@
-//! What happens around every request: preflights, CORS headers, the request counter, the access log (debug only, no bodies, no
-//! keys: the path's template, the status and the time).
+//! What happens around every request: preflights, addresses that cannot be read, CORS headers, the request counter, the access log
+//! (debug only, no bodies, no keys: the path's template, the status and the time).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,12 +22,16 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let origin = request.headers().get(ORIGIN).cloned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let length = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    let is_text = is_text(request.uri().path());
     let mut response = if is_preflight(request.method()) {
         app.settings.origins.preflight(origin.as_ref())
     } else {
         let mut response = if length > URI_BYTES {
             let message = format!("the address has {length} bytes; at most {URI_BYTES} are allowed");
             Problem::new(Kind::UriTooLong, message).into_response()
+        } else if !is_text {
+            // The extractors of path parameters would answer with bare text.
+            Problem::new(Kind::InvalidParameter, "the path is not UTF-8 once its %XX are decoded").into_response()
         } else {
             next.run(request).await
         };
@@ -46,4 +50,43 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Is a path UTF-8 once its `%XX` are decoded?
+fn is_text(path: &str) -> bool {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    std::str::from_utf8(&bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_text_when_its_escapes_are() {
+        for (path, text) in [
+            ("/v1/t", true),
+            ("/v1/features/%F0%9F%A7%B5", true),
+            ("/100%", true),
+            ("/%zz%2", true),
+            ("/%ff", false),
+            ("/%F0%9F%A7", false),
+        ] {
+            assert_eq!(is_text(path), text, "{path}");
+        }
+    }
 }

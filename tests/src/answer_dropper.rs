@@ -174,7 +174,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let answer = async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("taken")));
+                let answer =
+                    async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("taken")));
                 tokio::spawn(
                     hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service_fn(answer)),
@@ -191,9 +192,8 @@ mod tests {
             let mut connection = Connection::open(proxy.address).await.unwrap();
             connection.exchange(&http1::request("POST", "/v1/batch", &[], body.as_bytes())).await.map(|a| a.text())
         };
-        let batch = |sent_at: &str| {
-            format!(r#"{{"batch":[{{"messageId":"a"}},{{"messageId": "b"}}],"sentAt":"{sent_at}"}}"#)
-        };
+        let batch =
+            |sent_at: &str| format!(r#"{{"batch":[{{"messageId":"a"}},{{"messageId": "b"}}],"sentAt":"{sent_at}"}}"#);
         assert!(send(&batch("noon")).await.is_err());
         assert_eq!(send(&batch("later")).await.unwrap(), "taken");
         assert_eq!(send("{}").await.unwrap(), "taken", "without events nothing is harmed");

@@ -77,7 +77,9 @@ impl Drop for Browser {
     fn drop(&mut self) {
         self.serving.abort();
         // It is a family of processes, and the last of them write into the folder that is removed next.
-        if let Some(group) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(group) =
+            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         while matches!(self.child.try_wait(), Ok(None)) {

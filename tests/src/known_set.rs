@@ -213,7 +213,8 @@ fn every_text(set: &mut Vec<KnownEvent>) {
         }
     }
     // An emoji cut in half, and the one character that no database takes.
-    let mut cut = KnownEvent::new(set.len(), EventType::Track, r#"{"cut":"\ud83d","zero":"a\u0000b","whole":"\ud83e\uddf5"}"#);
+    let mut cut =
+        KnownEvent::new(set.len(), EventType::Track, r#"{"cut":"\ud83d","zero":"a\u0000b","whole":"\ud83e\uddf5"}"#);
     cut.repaired = Some(r#"{"cut":"\ufffd","zero":"a\ufffdb","whole":"\ud83e\uddf5"}"#.to_owned());
     set.push(cut);
 }
@@ -270,7 +271,9 @@ fn random_value(random: &mut Rng, dialect: Dialect, depth: usize) -> Value {
         3 => json!(f64::from(random.i32(..)) / 8.0 + 0.125),
         4 => Value::String(text(random)),
         5 => (0..random.usize(..5)).map(|_| random_value(random, dialect, depth - 1)).collect(),
-        _ => Value::Object((0..random.usize(..5)).map(|_| (text(random), random_value(random, dialect, depth - 1))).collect()),
+        _ => Value::Object(
+            (0..random.usize(..5)).map(|_| (text(random), random_value(random, dialect, depth - 1))).collect(),
+        ),
     }
 }
 

@@ -141,9 +141,11 @@ pub async fn send(sdk: Sdk, file: &str) -> HashMap<usize, String> {
     let output = tokio::time::timeout(PATIENCE, child).await.expect("the driver ends in time").expect("it can be run");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the driver of {sdk:?} ended with {}:\n{errors}", output.status);
-    message_ids(String::from_utf8_lossy(&output.stdout).lines().map(|line| {
-        serde_json::from_str(line).unwrap_or_else(|e| panic!("the driver printed {line:?}: {e}"))
-    }))
+    message_ids(
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("the driver printed {line:?}: {e}"))),
+    )
 }
 
 /// The ids by number, from what a driver says of each event: `{"n", "messageId"}`.

@@ -161,7 +161,8 @@ async fn fill(
 
 /// The text of an object with further fields, given as JSON text.
 fn with(object: &str, fields: &[(&str, String)]) -> String {
-    let inner = object.strip_prefix('{').and_then(|text| text.strip_suffix('}')).expect("an object without spaces around");
+    let inner =
+        object.strip_prefix('{').and_then(|text| text.strip_suffix('}')).expect("an object without spaces around");
     let mut entries: Vec<String> = fields.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
     if !inner.trim().is_empty() {
         entries.insert(0, inner.to_owned());

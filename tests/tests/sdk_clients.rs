@@ -80,7 +80,8 @@ impl Run {
 
         let passed = proxy.passed();
         let taken: usize = passed.iter().filter(|passed| passed.status == 200).map(|passed| passed.events).sum();
-        let books = "SELECT sum(read)::bigint, sum(stored)::bigint, sum(duplicate)::bigint, sum(dead)::bigint FROM ledger";
+        let books =
+            "SELECT sum(read)::bigint, sum(stored)::bigint, sum(duplicate)::bigint, sum(dead)::bigint FROM ledger";
         let books: (i64, i64, i64, i64) = sqlx::query_as(books).fetch_one(&pipeline.database.pool).await.unwrap();
         let number = |count: usize| i64::try_from(count).unwrap();
         assert_eq!(books, (number(taken), number(set.len()), number(taken - set.len()), 0), "{what}");
