@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use shared::domain::event::EventType;
 
 use crate::admin::{
@@ -28,7 +28,7 @@ use crate::intake::{batch, single};
 use crate::{browser_sdk, feature_flags, for_user, health, observe, problem};
 
 /// What a 404 offers.
-pub static PUBLIC_ROUTES: [&str; 51] = [
+pub static PUBLIC_ROUTES: [&str; 52] = [
     "POST /v1/track",
     "POST /v1/identify",
     "POST /v1/page",
@@ -78,6 +78,7 @@ pub static PUBLIC_ROUTES: [&str; 51] = [
     "GET /v1/admin/dead-letters/{id}",
     "GET /v1/admin/keys",
     "POST /v1/admin/keys",
+    "PUT /v1/admin/keys/{id}",
     "DELETE /v1/admin/keys/{id}",
     "GET /metrics",
 ];
@@ -200,7 +201,7 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/admin/dead-letters", get(dead_letters::list)),
         ("/v1/admin/dead-letters/{id}", get(dead_letters::show)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
-        ("/v1/admin/keys/{id}", delete(keys::revoke)),
+        ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(health::metrics)),

@@ -94,6 +94,7 @@ async fn accept(
             format!("the batch has {events} events; at most {most} are allowed"),
         ));
     }
+    caller.spend(events, text.len())?;
 
     let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let read = read_all(app, parts, &caller, &batch, &mut packing, arrivals).await?;

@@ -20,9 +20,11 @@ use super::packing::{Packing, Places};
 use super::{Admitted, admit, finish, idempotency_key, ok, refusal};
 use crate::app::App;
 use crate::budget::Importance;
+use crate::identity;
 use crate::inline::{self, Matched};
 use crate::problem::{Kind, Problem};
 use crate::profile;
+use crate::query::Query;
 
 /// An event of the largest size, and room for how it may be written.
 pub const BODY_BYTES: usize = 2 << 20;
@@ -60,6 +62,7 @@ async fn accept(
         Some(caller) => caller,
         None => app.door.caller_in_body(envelope::write_key(raw).as_deref())?,
     };
+    caller.spend(1, text.len())?;
     let request = Request {
         source: &caller.source,
         received_at: Utc::now(),
@@ -81,6 +84,7 @@ async fn accept(
     let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
     let published = packing.submit(app, &mut share)?;
+    let verified = identity::is_verified(&caller, key, &parts.headers, &Query::parse(parts.uri.query()));
     let success = parts.uri.path().starts_with(SECOND_GENERATION).then_some(true);
     let remember = |places: &Places, shown: &[&str]| {
         if let Some(key) = key {
@@ -89,7 +93,10 @@ async fn accept(
     };
     match kind {
         EventType::Track => {
-            let matched = inline::matched(app, &event, key).await;
+            let matched = match verified {
+                true => inline::matched(app, &event, key).await,
+                false => Matched::withheld(identity::NOT_VERIFIED),
+            };
             let places = published.outcome().await?;
             arrivals.accept_rest();
             remember(&places, &matched.counted());
@@ -97,7 +104,8 @@ async fn accept(
         }
         EventType::Identify => {
             let before = match key {
-                Some(key) => profile::traits(app, key).await,
+                Some(key) if verified => profile::traits(app, key).await,
+                Some(_) => None,
                 None => Some(Traits::default()),
             };
             let places = published.outcome().await?;
