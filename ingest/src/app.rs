@@ -15,6 +15,7 @@ use crate::overlay::Overlay;
 use crate::publish::Publisher;
 use crate::readiness::Readiness;
 use crate::settings::Settings;
+use crate::tail::Tail;
 
 /// The process.
 #[derive(Debug)]
@@ -37,6 +38,12 @@ pub struct App {
     pub admin_writes: AdminWrites,
     /// How many requests one address may make.
     pub addresses: Addresses,
+    /// The live tail.
+    pub tail: Arc<Tail>,
+    /// NATS, for the live tail.
+    pub client: async_nats::Client,
+    /// JetStream, for receipts.
+    pub jetstream: async_nats::jetstream::Context,
     /// PostgreSQL.
     pub database: Database,
     /// Counters and gauges.

@@ -6,8 +6,8 @@
 //!
 //! Beside it: [`admin`] edits campaigns, segments, flags and keys and shows what is stored; [`for_user`] and [`feature_flags`]
 //! answer apps about a user (whom [`identity`] verifies), [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
-//! events may be taken at all; [`keys`] knows who may send them, and [`fair_use`] how many. Every failure is a [`problem`], every
-//! number a method of [`metrics`].
+//! events may be taken at all; [`keys`] knows who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an
+//! event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`].
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
 //! its answer; accepting an event never needs the database.
@@ -38,9 +38,11 @@ pub mod profile_query;
 pub mod publish;
 pub mod query;
 pub mod readiness;
+pub mod receipts;
 pub mod router;
 pub mod run;
 pub mod server;
 pub mod settings;
+pub mod tail;
 pub mod upkeep;
 pub mod verify;

@@ -212,6 +212,12 @@ impl Problem {
         self
     }
 
+    /// What the client is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -25,10 +25,11 @@ use crate::app::App;
 use crate::budget::Importance;
 use crate::intake::batch::Shape;
 use crate::intake::{batch, single};
-use crate::{browser_sdk, feature_flags, for_user, health, observe, problem};
+use crate::tail::listen;
+use crate::{browser_sdk, feature_flags, for_user, health, observe, problem, receipts};
 
 /// What a 404 offers.
-pub static PUBLIC_ROUTES: [&str; 52] = [
+pub static PUBLIC_ROUTES: [&str; 54] = [
     "POST /v1/track",
     "POST /v1/identify",
     "POST /v1/page",
@@ -38,6 +39,7 @@ pub static PUBLIC_ROUTES: [&str; 52] = [
     "POST /v1/batch",
     "POST /v1/import",
     "POST /v1/leads",
+    "GET /v1/events/{message_id}",
     "GET /v1/campaigns",
     "GET /v1/features/{key}",
     "GET /v1/features/{key}/value",
@@ -72,6 +74,7 @@ pub static PUBLIC_ROUTES: [&str; 52] = [
     "POST /v1/admin/features/{key}/restore",
     "GET /v1/admin/features/{key}/history",
     "GET /v1/admin/events",
+    "GET /v1/admin/events/stream",
     "GET /v1/admin/users",
     "GET /v1/admin/users/{id}",
     "GET /v1/admin/dead-letters",
@@ -84,7 +87,7 @@ pub static PUBLIC_ROUTES: [&str; 52] = [
 ];
 
 /// Every path, with its short form where SDKs use one. Also the label values of the request counter.
-pub static PATHS: [&str; 55] = [
+pub static PATHS: [&str; 57] = [
     "/v1/track",
     "/v1/t",
     "/v1/identify",
@@ -106,6 +109,7 @@ pub static PATHS: [&str; 55] = [
     "/api/v1/nudge/track",
     "/api/v1/nudge/identify",
     "/api/v1/nudge/fetch",
+    "/v1/events/{message_id}",
     "/v1/campaigns",
     "/v1/features/{key}",
     "/v1/features/{key}/value",
@@ -131,6 +135,7 @@ pub static PATHS: [&str; 55] = [
     "/v1/admin/features/{key}/restore",
     "/v1/admin/features/{key}/history",
     "/v1/admin/events",
+    "/v1/admin/events/stream",
     "/v1/admin/users",
     "/v1/admin/users/{id}",
     "/v1/admin/dead-letters",
@@ -171,6 +176,7 @@ pub fn router(app: Arc<App>) -> Router {
         ("/api/v1/nudge/track", one(EventType::Track)),
         ("/api/v1/nudge/identify", one(EventType::Identify)),
         ("/api/v1/nudge/fetch", get(for_user::fetch)),
+        ("/v1/events/{message_id}", get(receipts::show)),
         ("/v1/campaigns", get(for_user::list)),
         ("/v1/features/{key}", get(feature_flags::show)),
         ("/v1/features/{key}/value", get(feature_flags::value)),
@@ -196,6 +202,7 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/admin/features/{key}/restore", history::restore(&features::RESOURCE)),
         ("/v1/admin/features/{key}/history", history::history(&features::RESOURCE)),
         ("/v1/admin/events", get(events::list)),
+        ("/v1/admin/events/stream", get(listen::listen)),
         ("/v1/admin/users", get(users::list)),
         ("/v1/admin/users/{id}", get(profile::show)),
         ("/v1/admin/dead-letters", get(dead_letters::list)),

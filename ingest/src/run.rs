@@ -11,7 +11,7 @@ use shared::runtime::{logging, prometheus};
 use shared::store::catalog;
 use shared::store::connection::{self as store, SessionLimits};
 use shared::stream::connection as stream;
-use shared::stream::lanes::Lane;
+use shared::stream::lanes::{self, Lane};
 use tokio::net::TcpListener;
 
 use crate::app::App;
@@ -27,6 +27,7 @@ use crate::publish::Publisher;
 use crate::readiness::{Readiness, check};
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::tail::Tail;
 use crate::{router, upkeep};
 
 /// Name of this program in logs, in NATS and in `pg_stat_activity`.
@@ -102,6 +103,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let look_ups = store::statement_pool(options(limits)?, for_look_ups);
     let pool = store::pool(options(SessionLimits::default())?, for_people);
     let (campaigns_in, campaigns) = catalog::channel();
+    let (tail, entries) = Tail::new(&settings.pipeline.stream_prefix);
     let drain = settings.drain;
     let max_connections = settings.max_connections;
     let app = Arc::new(App {
@@ -116,12 +118,15 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         overlay: Overlay::default(),
         admin_writes: AdminWrites::new(settings.admin_write_limit, settings.admin_write_window),
         addresses: Addresses::new(settings.address_requests_per_second, settings.allowance.burst_seconds),
+        tail: Arc::new(tail),
+        client: connection.client.clone(),
+        jetstream: lanes::jetstream(connection.client.clone()),
         database: Database::new(pool, look_ups, settings.match_deadline),
         metrics: Arc::clone(&metrics),
         metrics_page,
         settings,
     });
-    upkeep::start(&app, campaigns_in);
+    upkeep::start(&app, campaigns_in, entries);
 
     tracing::info!(%address, "listening");
     let server = Server { listener, max_connections, drain, readiness, metrics };

@@ -198,7 +198,7 @@ async fn overload_sheds_imports_first_then_events_and_identifies_last() {
     }
     eventually("half of the budget is used", async || equal(lanes().await, [503, 200, 200, 200])).await;
     held.push(hold(&pipeline, "/v1/batch", 1 << 20).await);
-    held.push(hold(&pipeline, "/v1/batch", 600 << 10).await);
+    held.push(hold(&pipeline, "/v1/batch", 610_000).await);
     eventually("nine tenths are used", async || equal(lanes().await, [503, 503, 503, 200])).await;
     drop(held);
     eventually("everything is taken again", async || equal(lanes().await, [200; 4])).await;

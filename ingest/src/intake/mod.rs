@@ -71,7 +71,7 @@ fn finish(result: Result<Response, Problem>, arrivals: &mut Arrivals<'_>) -> Res
     match result {
         Ok(response) => response,
         Err(problem) => {
-            arrivals.reject_rest(problem.kind().code());
+            arrivals.reject_rest(&problem);
             problem.into_response()
         }
     }
