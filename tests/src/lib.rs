@@ -16,15 +16,21 @@
 //! | [`matching`] | what an event matched, in the reply and in the record |
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
+//! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
+//! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
+//! | [`skip`] | saying that a test cannot run here |
 //! | [`legacy`] | requests as the old SDK sent them |
 //! | [`parsers`] | what the parsers of existing clients need |
 
+pub mod answer_dropper;
+pub mod browser;
 pub mod cleanup;
 pub mod client;
 pub mod database;
 pub mod eventually;
 pub mod folder;
 pub mod http1;
+pub mod known_set;
 pub mod legacy;
 pub mod load;
 pub mod matching;
@@ -34,5 +40,8 @@ pub mod parsers;
 pub mod pipeline;
 pub mod program;
 pub mod roles;
+pub mod sdk;
 pub mod services;
+pub mod skip;
+pub mod stored_as_sent;
 pub mod stream;

@@ -77,10 +77,11 @@ struct Opened {
     identity_secret: Option<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-#[schema(as = Done)]
-struct Revoked {
-    ok: bool,
+/// It is done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// Always.
+    pub ok: bool,
 }
 
 /// The keys of the table, newest first; never a key itself or its hash.
@@ -155,7 +156,7 @@ pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request
 #[utoipa::path(
     delete, path = "/v1/admin/keys/{id}", operation_id = "revokeKey", tag = "Keys",
     params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
-    responses((status = 200, description = "It is revoked.", body = Revoked), Missing, AsksDatabase),
+    responses((status = 200, description = "It is revoked.", body = Done), Missing, AsksDatabase),
 )]
 pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let revoke = async {
@@ -167,7 +168,7 @@ pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
         if app.database.run(revoke).await?.rows_affected() == 0 {
             return Err(not_found());
         }
-        ok(&Revoked { ok: true })
+        ok(&Done { ok: true })
     };
     answered(revoke.await)
 }

@@ -54,6 +54,8 @@ sets! {
     FaultyKey: InvalidKey, Conflict;
     /// A change of a key that cannot be.
     FaultyLimits: InvalidKey;
+    /// A key that is no header.
+    ChecksKey: KeysUnavailable;
     /// The live tail.
     Listens: Overloaded, StreamUnavailable;
     /// Something about a user, whom a key with identity verification must prove.
