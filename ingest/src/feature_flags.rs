@@ -17,13 +17,13 @@ use serde_json::value::RawValue;
 use shared::domain::campaign::assignment::{Who, place};
 use shared::domain::feature::Flag;
 use shared::domain::rules::Facts;
-use shared::domain::user_key::UserKey;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::identity;
 use crate::intake::ok;
-use crate::openapi::parameters::OfUser;
-use crate::openapi::refusals::{AsksDatabase, ReadsParameters};
+use crate::openapi::parameters::{OfUser, UserHash};
+use crate::openapi::refusals::ReadsUser;
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, ProfileCounts};
 use crate::query::Query;
@@ -54,8 +54,8 @@ struct Value<'a> {
 /// An unknown flag, one that is malformed and one that is off are all `enabled: false`, never 404.
 #[utoipa::path(
     get, path = "/v1/features/{key}", operation_id = "flagForUser", tag = "For apps",
-    params(OfUser, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
-    responses((status = 200, description = "The flag.", body = Shown), ReadsParameters, AsksDatabase),
+    params(OfUser, UserHash, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The flag.", body = Shown), ReadsUser),
 )]
 pub async fn show(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
@@ -67,8 +67,8 @@ pub async fn show(state: State<Arc<App>>, Path(key): Path<String>, headers: Head
 /// The value of a flag for a user; null unless it is on.
 #[utoipa::path(
     get, path = "/v1/features/{key}/value", operation_id = "flagValueForUser", tag = "For apps",
-    params(OfUser, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
-    responses((status = 200, description = "The value.", body = Value), ReadsParameters, AsksDatabase),
+    params(OfUser, UserHash, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The value.", body = Value), ReadsUser),
 )]
 pub async fn value(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
@@ -80,8 +80,8 @@ pub async fn value(state: State<Arc<App>>, Path(key): Path<String>, headers: Hea
 /// The payload of a flag for a user: the bare JSON, null when there is none.
 #[utoipa::path(
     get, path = "/v1/features/{key}/payload", operation_id = "flagPayloadForUser", tag = "For apps",
-    params(OfUser, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
-    responses((status = 200, description = "The payload.", body = serde_json::Value), ReadsParameters, AsksDatabase),
+    params(OfUser, UserHash, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The payload.", body = serde_json::Value), ReadsUser),
 )]
 pub async fn payload(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
@@ -102,10 +102,8 @@ async fn if_on(
     answer: impl FnOnce(Option<&Flag>) -> Result<Response, Problem>,
 ) -> Response {
     let decided = async {
-        app.door.client(headers)?;
         let query = Query::parse(query.as_deref());
-        let user_id = query.id("user_id")?.or(query.id("userId")?);
-        let user = user_id.and_then(|id| UserKey::of(Some(id), None, &app.settings.pipeline.placeholders));
+        let user = identity::asked_about(&app, headers, &query)?;
         let snapshot = Arc::clone(&app.campaigns.borrow());
         if snapshot.version < 0 {
             let message = "flags are not loaded yet; try again after Retry-After";

@@ -32,8 +32,9 @@ use shared::store::catalog::Snapshot;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::openapi::parameters::{IfNoneMatch, OfUser};
-use crate::openapi::refusals::{AsksDatabase, ReadsParameters};
+use crate::identity;
+use crate::openapi::parameters::{IfNoneMatch, OfUser, UserHash};
+use crate::openapi::refusals::ReadsUser;
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, Profile, ProfileCounts};
 use crate::query::Query;
@@ -52,11 +53,11 @@ pub enum Generation {
 /// By priority, then newest created first. Triggers do not count here; schedule, segments, caps, roll-out, hold-out and opt-out do.
 /// Asking is no match: it counts towards no cap. Only campaigns that match whatever the event may be are given.
 #[utoipa::path(
-    get, path = "/v1/campaigns", operation_id = "campaignsForUser", tag = "For apps", params(OfUser, IfNoneMatch),
+    get, path = "/v1/campaigns", operation_id = "campaignsForUser", tag = "For apps", params(OfUser, UserHash, IfNoneMatch),
     responses(
         (status = 200, description = "The campaigns.", body = Listed, headers(("ETag" = String))),
         (status = 304, description = "Just what `If-None-Match` names.", headers(("ETag" = String))),
-        ReadsParameters, AsksDatabase,
+        ReadsUser,
     ),
 )]
 pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
@@ -67,11 +68,11 @@ pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(quer
 ///
 /// These match events themselves, so they are given all that some event could match, with `targeting` as the array that they read.
 #[utoipa::path(
-    get, path = "/api/v1/nudge/fetch", operation_id = "fetchCampaigns", tag = "For apps", params(OfUser, IfNoneMatch),
+    get, path = "/api/v1/nudge/fetch", operation_id = "fetchCampaigns", tag = "For apps", params(OfUser, UserHash, IfNoneMatch),
     responses(
         (status = 200, description = "The campaigns.", body = Fetched, headers(("ETag" = String))),
         (status = 304, description = "Just what `If-None-Match` names.", headers(("ETag" = String))),
-        ReadsParameters, AsksDatabase,
+        ReadsUser,
     ),
 )]
 pub async fn fetch(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
@@ -84,14 +85,12 @@ async fn answer(
     query: Option<&str>,
     generation: Generation,
 ) -> Result<Response, Problem> {
-    app.door.client(headers)?;
     let query = Query::parse(query);
-    let user_id = query.id("user_id")?.or(query.id("userId")?);
+    let key = identity::asked_about(app, headers, &query)?;
     let snapshot = Arc::clone(&app.campaigns.borrow());
     if snapshot.version < 0 {
         return Err(unavailable("campaigns are not loaded yet; try again after Retry-After"));
     }
-    let key = user_id.and_then(|id| UserKey::of(Some(id), None, &app.settings.pipeline.placeholders));
     let now = Utc::now();
     let profile = profile::current(app, key, &snapshot.catalog.for_users().wants, now)
         .await

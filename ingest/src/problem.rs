@@ -13,6 +13,8 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::fair_use::quota::Quota;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What went wrong. [`Kind::code`] is the machine-readable name, also as a metric label.
@@ -31,6 +33,7 @@ pub enum Kind {
     InvalidParameter,
     Unauthorized,
     Forbidden,
+    UserNotVerified,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -60,7 +63,7 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidJson,
         Self::UndecodableBody,
         Self::EmptyBatch,
@@ -73,6 +76,7 @@ impl Kind {
         Self::InvalidParameter,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::UserNotVerified,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -111,6 +115,7 @@ impl Kind {
             Self::InvalidParameter => bad("invalid_parameter"),
             Self::Unauthorized => fact(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", None),
             Self::Forbidden => fact(StatusCode::FORBIDDEN, "forbidden", "Forbidden", None),
+            Self::UserNotVerified => fact(StatusCode::FORBIDDEN, "user_not_verified", "Forbidden", None),
             Self::NotFound => fact(StatusCode::NOT_FOUND, "not_found", "Not Found", None),
             Self::MethodNotAllowed => {
                 fact(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed", None)
@@ -119,9 +124,9 @@ impl Kind {
             Self::VersionConflict => {
                 fact(StatusCode::PRECONDITION_FAILED, "version_conflict", "Precondition Failed", None)
             }
-            // The old server's text; how long to wait depends on the window, so Retry-After comes from there.
+            // The old server's text; how long to wait comes with the quota.
             Self::RateLimited => {
-                let error = "Too many admin requests, please try again later.";
+                let error = "Too many requests, please try again later.";
                 fact(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error, None)
             }
             Self::BodyTimeout => fact(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Request Timeout", None),
@@ -180,12 +185,14 @@ struct Inner {
     error: Option<&'static str>,
     /// For the log only.
     cause: Option<String>,
+    /// The limit that was reached.
+    quota: Option<Quota>,
 }
 
 impl Problem {
     /// A problem with what the client should know: what was wrong and what to do.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), more: Map::new(), error: None, cause: None }))
+        Self(Box::new(Inner { kind, message: message.into(), more: Map::new(), error: None, cause: None, quota: None }))
     }
 
     /// The one answer to every missing, unknown, revoked or malformed key.
@@ -209,11 +216,24 @@ impl Problem {
         self
     }
 
+    /// Adds the headers that say when to come back.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Quota) -> Self {
+        self.0.quota = Some(quota);
+        self
+    }
+
     /// Gives `error` another text, for clients that show it.
     #[must_use]
     pub fn with_error(mut self, error: &'static str) -> Self {
         self.0.error = Some(error);
         self
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// What went wrong.
@@ -259,6 +279,9 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = facts.retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(quota) = self.0.quota {
+            quota.mark(headers);
         }
         response
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
     campaigns, dead_letters, documents, events, features, gate, history, keys, members, profile, segments, users,
@@ -21,7 +21,8 @@ use crate::admin::{
 use crate::app::App;
 use crate::intake::calls;
 use crate::openapi::page;
-use crate::{feature_flags, for_user, health, observe, openapi, problem};
+use crate::tail::listen;
+use crate::{feature_flags, for_user, health, observe, openapi, problem, receipts};
 
 /// Paths that are another spelling of one: short forms of SDKs, and paths of older apps. Same methods, same handlers.
 pub static SPELLINGS: [(&str, &str); 11] = [
@@ -71,6 +72,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/import", post(calls::import)),
         ("/v1/leads", post(calls::leads)),
         ("/api/v1/nudge/fetch", get(for_user::fetch)),
+        ("/v1/events/{message_id}", get(receipts::show)),
         ("/v1/campaigns", get(for_user::list)),
         ("/v1/features/{key}", get(feature_flags::show)),
         ("/v1/features/{key}/value", get(feature_flags::value)),
@@ -94,12 +96,13 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/features/{key}/restore", history::restore(&features::RESOURCE)),
         ("/v1/admin/features/{key}/history", history::history(&features::RESOURCE)),
         ("/v1/admin/events", get(events::list)),
+        ("/v1/admin/events/stream", get(listen::listen)),
         ("/v1/admin/users", get(users::list)),
         ("/v1/admin/users/{id}", get(profile::show)),
         ("/v1/admin/dead-letters", get(dead_letters::list)),
         ("/v1/admin/dead-letters/{id}", get(dead_letters::show)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
-        ("/v1/admin/keys/{id}", delete(keys::revoke)),
+        ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(health::metrics)),

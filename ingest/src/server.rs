@@ -17,8 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use crate::fair_use::client_address::Peer;
 use crate::metrics::Metrics;
-use crate::rate_limit::Peer;
 use crate::readiness::Readiness;
 
 /// For the headers of a request, and between requests.

@@ -16,6 +16,7 @@
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`legacy`] | requests as the old SDK sent them |
+//! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`parsers`] | what the parsers of existing clients need |
 
 pub mod cleanup;
@@ -32,5 +33,6 @@ pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
 pub mod program;
+pub mod schemathesis;
 pub mod services;
 pub mod stream;

@@ -56,7 +56,7 @@ pub struct Between {
 #[expect(dead_code, reason = "a description")]
 pub struct FromVersion {
     /// The `ETag` of the version that the change was made from; when there is a newer one the answer is 412.
-    #[param(rename = "If-Match", example = "\"7\"")]
+    #[param(rename = "If-Match", example = "*")]
     if_match: Option<String>,
 }
 
@@ -78,4 +78,14 @@ pub struct IfNoneMatch {
     /// The `ETag` of the list that the client has.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
+}
+
+/// The proof that a key with identity verification asks for.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub struct UserHash {
+    /// Hexadecimal HMAC-SHA256 of the user id under the key's identity secret, where the key has one; also as the header
+    /// `X-User-Hash`.
+    user_hash: Option<String>,
 }
