@@ -22,8 +22,8 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::identity;
 use crate::intake::ok;
-use crate::openapi::parameters::{OfUser, UserHash};
-use crate::openapi::refusals::ReadsUser;
+use crate::openapi::parameters::{OfUser, Verified};
+use crate::openapi::refusals::{AboutUser, AsksDatabase, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, ProfileCounts};
 use crate::query::Query;
@@ -54,8 +54,8 @@ struct Value<'a> {
 /// An unknown flag, one that is malformed and one that is off are all `enabled: false`, never 404.
 #[utoipa::path(
     get, path = "/v1/features/{key}", operation_id = "flagForUser", tag = "For apps",
-    params(OfUser, UserHash, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
-    responses((status = 200, description = "The flag.", body = Shown), ReadsUser),
+    params(OfUser, Verified, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The flag.", body = Shown), ReadsParameters, AboutUser, AsksDatabase),
 )]
 pub async fn show(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
@@ -67,8 +67,8 @@ pub async fn show(state: State<Arc<App>>, Path(key): Path<String>, headers: Head
 /// The value of a flag for a user; null unless it is on.
 #[utoipa::path(
     get, path = "/v1/features/{key}/value", operation_id = "flagValueForUser", tag = "For apps",
-    params(OfUser, UserHash, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
-    responses((status = 200, description = "The value.", body = Value), ReadsUser),
+    params(OfUser, Verified, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The value.", body = Value), ReadsParameters, AboutUser, AsksDatabase),
 )]
 pub async fn value(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
@@ -80,8 +80,8 @@ pub async fn value(state: State<Arc<App>>, Path(key): Path<String>, headers: Hea
 /// The payload of a flag for a user: the bare JSON, null when there is none.
 #[utoipa::path(
     get, path = "/v1/features/{key}/payload", operation_id = "flagPayloadForUser", tag = "For apps",
-    params(OfUser, UserHash, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
-    responses((status = 200, description = "The payload.", body = serde_json::Value), ReadsUser),
+    params(OfUser, Verified, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The payload.", body = serde_json::Value), ReadsParameters, AboutUser, AsksDatabase),
 )]
 pub async fn payload(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {

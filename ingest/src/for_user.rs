@@ -33,8 +33,8 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::identity;
-use crate::openapi::parameters::{IfNoneMatch, OfUser, UserHash};
-use crate::openapi::refusals::ReadsUser;
+use crate::openapi::parameters::{IfNoneMatch, OfUser, Verified};
+use crate::openapi::refusals::{AboutUser, AsksDatabase, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, Profile, ProfileCounts};
 use crate::query::Query;
@@ -53,11 +53,11 @@ pub enum Generation {
 /// By priority, then newest created first. Triggers do not count here; schedule, segments, caps, roll-out, hold-out and opt-out do.
 /// Asking is no match: it counts towards no cap. Only campaigns that match whatever the event may be are given.
 #[utoipa::path(
-    get, path = "/v1/campaigns", operation_id = "campaignsForUser", tag = "For apps", params(OfUser, UserHash, IfNoneMatch),
+    get, path = "/v1/campaigns", operation_id = "campaignsForUser", tag = "For apps", params(OfUser, Verified, IfNoneMatch),
     responses(
         (status = 200, description = "The campaigns.", body = Listed, headers(("ETag" = String))),
         (status = 304, description = "Just what `If-None-Match` names.", headers(("ETag" = String))),
-        ReadsUser,
+        ReadsParameters, AboutUser, AsksDatabase,
     ),
 )]
 pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
@@ -68,11 +68,11 @@ pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(quer
 ///
 /// These match events themselves, so they are given all that some event could match, with `targeting` as the array that they read.
 #[utoipa::path(
-    get, path = "/api/v1/nudge/fetch", operation_id = "fetchCampaigns", tag = "For apps", params(OfUser, UserHash, IfNoneMatch),
+    get, path = "/api/v1/nudge/fetch", operation_id = "fetchCampaigns", tag = "For apps", params(OfUser, Verified, IfNoneMatch),
     responses(
         (status = 200, description = "The campaigns.", body = Fetched, headers(("ETag" = String))),
         (status = 304, description = "Just what `If-None-Match` names.", headers(("ETag" = String))),
-        ReadsUser,
+        ReadsParameters, AboutUser, AsksDatabase,
     ),
 )]
 pub async fn fetch(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {

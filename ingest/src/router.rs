@@ -7,6 +7,7 @@
 //! | `/v1/admin/campaigns` | [`campaigns::BODY_BYTES`]: configurations hold images | admin |
 //! | other writes below `/v1/admin` | [`crate::admin::sent::SMALL_BODY_BYTES`] | admin |
 //! | everything else below `/v1/admin` | none | admin |
+//! | `/v1/m` | read and dropped, at most 1 MiB of it | none |
 //! | everything else | none | see the handler |
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::app::App;
 use crate::intake::calls;
 use crate::openapi::page;
 use crate::tail::listen;
-use crate::{feature_flags, for_user, health, observe, openapi, problem, receipts};
+use crate::{browser_sdk, feature_flags, for_user, health, observe, openapi, problem, receipts};
 
 /// Paths that are another spelling of one: short forms of SDKs, and paths of older apps. Same methods, same handlers.
 pub static SPELLINGS: [(&str, &str); 11] = [
@@ -77,6 +78,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/features/{key}", get(feature_flags::show)),
         ("/v1/features/{key}/value", get(feature_flags::value)),
         ("/v1/features/{key}/payload", get(feature_flags::payload)),
+        ("/v1/projects/{key}/settings", get(browser_sdk::settings)),
+        ("/v1/m", post(browser_sdk::metrics)),
         ("/v1/health", get(health::old)),
         ("/v1/admin/campaigns", get(campaigns::list).post(campaigns::create)),
         ("/v1/admin/campaigns/{id}", documents::one(&campaigns::RESOURCE)),

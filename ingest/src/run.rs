@@ -71,7 +71,8 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let settings = Settings::read(&mut reader);
     let in_force = reader.finish()?;
     logging::start(&settings.pipeline);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ingest starts with these settings:\n{in_force}");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ingest starts");
+    in_force.log();
     if settings.keys.is_empty() && settings.auth_required {
         tracing::warn!("CLIENT_API_KEYS and ADMIN_API_KEYS are empty: only keys of the table api_keys open anything");
     }

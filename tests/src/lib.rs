@@ -9,22 +9,29 @@
 //! |---|---|
 //! | [`services`] | the shared services, and private ones that may be killed |
 //! | [`database`] | a database per test |
+//! | [`roles`] | the database roles that the programs work under |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
 //! | [`pipeline`] | all of it with one call |
 //! | [`http1`], [`client`] | requests as SDKs send them |
 //! | [`matching`] | what an event matched, in the reply and in the record |
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
+//! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
+//! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
+//! | [`skip`] | saying that a test cannot run here |
 //! | [`legacy`] | requests as the old SDK sent them |
 //! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`parsers`] | what the parsers of existing clients need |
 
+pub mod answer_dropper;
+pub mod browser;
 pub mod cleanup;
 pub mod client;
 pub mod database;
 pub mod eventually;
 pub mod folder;
 pub mod http1;
+pub mod known_set;
 pub mod legacy;
 pub mod load;
 pub mod matching;
@@ -33,6 +40,10 @@ pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
 pub mod program;
+pub mod roles;
 pub mod schemathesis;
+pub mod sdk;
 pub mod services;
+pub mod skip;
+pub mod stored_as_sent;
 pub mod stream;

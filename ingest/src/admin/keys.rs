@@ -31,7 +31,7 @@ use super::sent::{self, SMALL_BODY_BYTES};
 use crate::app::App;
 use crate::intake::ok;
 use crate::keys::{self, table::Limits};
-use crate::openapi::refusals::{AsksDatabase, FaultyKey, Missing, ReadsBody, TooManyKeys};
+use crate::openapi::refusals::{AsksDatabase, FaultyKey, FaultyLimits, Missing, ReadsBody};
 use crate::problem::{Kind, Problem};
 
 /// Live keys of one name.
@@ -47,7 +47,6 @@ struct Listed {
     total: usize,
 }
 
-/// A key as it is listed: never itself, its hash or its secret.
 #[derive(Serialize, FromRow, ToSchema)]
 #[schema(as = Key)]
 struct Shown {
@@ -60,6 +59,7 @@ struct Shown {
     revoked_at: Option<DateTime<Utc>>,
     #[sqlx(flatten)]
     limits: Limits,
+    /// Reads for a user need `user_hash`.
     identity_verification: bool,
 }
 
@@ -69,23 +69,22 @@ struct Shown {
 struct Opened {
     #[serde(flatten)]
     shown: Shown,
-    /// Of a new key: the only time that it is shown.
+    /// The only time that it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     key: Option<String>,
-    /// When it is new: the only time that it is shown.
+    /// The same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     identity_secret: Option<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-#[schema(as = Done)]
-struct Revoked {
-    ok: bool,
+/// It is done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// Always.
+    pub ok: bool,
 }
 
-/// The keys of the table, newest first; never a key itself, its hash or its secret.
+/// The keys of the table, newest first; never a key itself or its hash.
 #[utoipa::path(
     get, path = "/v1/admin/keys", operation_id = "listKeys", tag = "Keys",
     responses((status = 200, description = "All of them.", body = Listed), AsksDatabase),
@@ -105,12 +104,11 @@ pub async fn list(State(app): State<Arc<App>>) -> Response {
 
 /// Makes a key. It is shown this once.
 ///
-/// A name has at most two live keys, so that one can be put in place before the other is revoked. `identity_verification` gives a write
-/// key a secret: then it reads about a user only with `user_hash`.
+/// A name has at most two live keys, so that one can be put in place before the other is revoked.
 #[utoipa::path(
     post, path = "/v1/admin/keys", operation_id = "createKey", tag = "Keys",
     request_body(content = ref("#/components/schemas/KeyDraft"), content_type = "application/json"),
-    responses((status = 201, description = "The key.", body = Opened), ReadsBody, FaultyKey, TooManyKeys, AsksDatabase),
+    responses((status = 201, description = "The key.", body = Opened), ReadsBody, FaultyKey, AsksDatabase),
 )]
 pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     let create = async {
@@ -130,11 +128,15 @@ pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     answered(create.await)
 }
 
-/// Changes the limits of a key, or whether it verifies users.
+/// Changes the limits of a key, or its identity verification; what is left out stays as it is.
 #[utoipa::path(
-    put, path = "/v1/admin/keys/{id}", operation_id = "changeKey", tag = "Keys", params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
+    put, path = "/v1/admin/keys/{id}", operation_id = "changeKey", tag = "Keys",
+    params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
     request_body(content = ref("#/components/schemas/KeyChange"), content_type = "application/json"),
-    responses((status = 200, description = "The key.", body = Opened), ReadsBody, FaultyKey, Missing, AsksDatabase),
+    responses(
+        (status = 200, description = "The key, with a new `identity_secret` where there was none.", body = Opened),
+        ReadsBody, FaultyLimits, Missing, AsksDatabase,
+    ),
 )]
 pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
     let change = async {
@@ -152,8 +154,9 @@ pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request
 
 /// Revokes a key; it opens nothing any more within 30 seconds. Revoking again changes nothing.
 #[utoipa::path(
-    delete, path = "/v1/admin/keys/{id}", operation_id = "revokeKey", tag = "Keys", params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
-    responses((status = 200, description = "It is revoked.", body = Revoked), Missing, AsksDatabase),
+    delete, path = "/v1/admin/keys/{id}", operation_id = "revokeKey", tag = "Keys",
+    params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
+    responses((status = 200, description = "It is revoked.", body = Done), Missing, AsksDatabase),
 )]
 pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let revoke = async {
@@ -165,7 +168,7 @@ pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
         if app.database.run(revoke).await?.rows_affected() == 0 {
             return Err(not_found());
         }
-        ok(&Revoked { ok: true })
+        ok(&Done { ok: true })
     };
     answered(revoke.await)
 }

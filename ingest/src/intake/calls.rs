@@ -10,7 +10,7 @@ use super::batch::{self, BatchAnswer, Shape};
 use super::single::{self, IdentifyAnswer, TakenAnswer, TrackAnswer};
 use crate::app::App;
 use crate::budget::Importance;
-use crate::openapi::parameters::Named;
+use crate::openapi::parameters::{Named, Verified};
 use crate::openapi::refusals::{ManyEvents, OneEvent, Publishes, ReadsBody};
 
 /// Something a user did.
@@ -19,7 +19,7 @@ use crate::openapi::refusals::{ManyEvents, OneEvent, Publishes, ReadsBody};
 /// `messageId` it may be sent again at will and takes effect once. `success` stands in the answer on the paths of the second
 /// generation of apps (`/api/v1/nudge/…`).
 #[utoipa::path(
-    post, path = "/v1/track", operation_id = "track", tag = "Events", params(Named),
+    post, path = "/v1/track", operation_id = "track", tag = "Events", params(Named, Verified),
     request_body(content = ref("#/components/schemas/TrackCall"), content_type = "application/json"),
     responses((status = 200, description = "The event is on disk.", body = TrackAnswer), ReadsBody, Publishes, OneEvent),
 )]
@@ -31,7 +31,7 @@ pub async fn track(state: State<Arc<App>>, request: Request) -> Response {
 ///
 /// Traits are merged per top-level key, in the order of arrival. With an `anonymous_id` beside the `user_id` both become the same person.
 #[utoipa::path(
-    post, path = "/v1/identify", operation_id = "identify", tag = "Events", params(Named),
+    post, path = "/v1/identify", operation_id = "identify", tag = "Events", params(Named, Verified),
     request_body(content = ref("#/components/schemas/IdentifyCall"), content_type = "application/json"),
     responses((status = 200, description = "The event is on disk.", body = IdentifyAnswer), ReadsBody, Publishes, OneEvent),
 )]

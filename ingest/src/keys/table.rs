@@ -45,10 +45,13 @@ struct Row {
 #[schema(as = KeyLimits)]
 pub struct Limits {
     /// 0: no limit.
+    #[schema(required)]
     pub events_per_second: Option<i64>,
     /// 0: no limit.
+    #[schema(required)]
     pub bytes_per_second: Option<i64>,
     /// At least 1.
+    #[schema(required)]
     pub burst_seconds: Option<i32>,
 }
 

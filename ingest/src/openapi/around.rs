@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{each_operation, refusals};
+use crate::observe::is_limited;
 use crate::problem::Kind;
 
 const OF_ALL: [Kind; 2] = [Kind::UriTooLong, Kind::Internal];
@@ -13,7 +14,7 @@ const WITH_A_KEY: [Kind; 2] = [Kind::Unauthorized, Kind::KeysUnavailable];
 pub fn add(document: &mut Value) {
     each_operation(document, |path, method, operation| {
         let guarded = path.starts_with("/v1/admin/");
-        let limited = guarded && method != "get";
+        let counted = guarded && method != "get";
         let open = operation["security"] == json!([{}]);
         let mut kinds = OF_ALL.to_vec();
         if !open {
@@ -23,11 +24,11 @@ pub fn add(document: &mut Value) {
         if guarded {
             kinds.push(Kind::Forbidden);
         }
-        if path.starts_with("/v1/") || path.starts_with("/api/") {
+        if is_limited(path) {
             kinds.push(Kind::RateLimited);
         }
         refuse(operation, kinds);
-        if limited {
+        if counted {
             count(operation);
         }
         any_content_type(operation);

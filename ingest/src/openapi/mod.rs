@@ -27,7 +27,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::{admin, feature_flags, for_user, health, intake, receipts, tail};
+use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, receipts, tail};
 
 /// In the order of the router.
 #[derive(OpenApi)]
@@ -44,6 +44,8 @@ use crate::{admin, feature_flags, for_user, health, intake, receipts, tail};
         intake::calls::import,
         intake::calls::leads,
         receipts::show,
+        browser_sdk::settings,
+        browser_sdk::metrics,
         for_user::list,
         for_user::fetch,
         feature_flags::show,

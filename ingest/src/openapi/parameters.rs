@@ -27,6 +27,17 @@ pub struct OfUser {
     user_id: Option<String>,
 }
 
+/// Who says so; for keys with identity verification.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub struct Verified {
+    /// The hexadecimal HMAC-SHA256 of the user id under the key's identity secret; also as header `X-User-Hash`. Only for keys that
+    /// have one.
+    #[param(max_length = 64, example = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")]
+    user_hash: Option<String>,
+}
+
 /// Users or visitors.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -78,14 +89,4 @@ pub struct IfNoneMatch {
     /// The `ETag` of the list that the client has.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
-}
-
-/// The proof that a key with identity verification asks for.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "a description")]
-pub struct UserHash {
-    /// Hexadecimal HMAC-SHA256 of the user id under the key's identity secret, where the key has one; also as the header
-    /// `X-User-Hash`.
-    user_hash: Option<String>,
 }

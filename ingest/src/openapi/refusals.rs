@@ -50,14 +50,16 @@ sets! {
     FaultySegment: InvalidSegment;
     /// A flag with faults.
     FaultyFeature: InvalidFeature;
-    /// A key that is asked for wrongly.
-    FaultyKey: InvalidKey;
-    /// A name may have all the keys that it can have.
-    TooManyKeys: Conflict;
-    /// What is known of a user, who may have to be verified.
-    ReadsUser: InvalidParameter, UserNotVerified, DatabaseUnavailable;
-    /// A connection that stays open, of which there may be too many.
-    Listens: InvalidParameter, Overloaded, StreamUnavailable;
+    /// A key that is asked for wrongly, or is one too many.
+    FaultyKey: InvalidKey, Conflict;
+    /// A change of a key that cannot be.
+    FaultyLimits: InvalidKey;
+    /// A key that is no header.
+    ChecksKey: KeysUnavailable;
+    /// The live tail.
+    Listens: Overloaded, StreamUnavailable;
+    /// Something about a user, whom a key with identity verification must prove.
+    AboutUser: UserNotVerified;
 }
 
 /// The kind with this code.
@@ -139,7 +141,7 @@ fn meaning(kind: Kind) -> &'static str {
         Kind::InvalidParameter => "a parameter, a header or the body cannot be what it is; the message names it",
         Kind::Unauthorized => "no key, or one that is unknown, revoked or malformed",
         Kind::Forbidden => "this needs an admin key; the one sent is a write key",
-        Kind::UserNotVerified => "this key reads about a user only with `user_hash`; get it from your own server",
+        Kind::UserNotVerified => "this key reads about a user only with the right `user_hash`",
         Kind::NotFound => "there is nothing with this id",
         Kind::MethodNotAllowed => "the method is not served at this path; see the Allow header",
         Kind::Conflict => "the name has two live keys already; revoke one of them first",

@@ -36,8 +36,8 @@ use self::stored::Stored;
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
-use crate::openapi::parameters::UserHash;
-use crate::openapi::refusals::{Missing, ReadsUser};
+use crate::openapi::parameters::Verified;
+use crate::openapi::refusals::{AboutUser, AsksDatabase, Missing, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
@@ -45,33 +45,33 @@ use crate::query::Query;
 #[derive(Debug, Serialize, ToSchema)]
 struct Receipt<'a> {
     message_id: &'a str,
-    /// The first that holds of `stored`, `queued`, `dead`; `unknown` when not everything could be looked at.
+    /// `stored`, `queued`, `dead`, or `unknown` when not everything could be looked at.
     status: &'static str,
     stored: Vec<Stored>,
     queued: Vec<Queued>,
     dead: Vec<Dead>,
-    /// Could everything be looked at?
+    /// Everything was looked at.
     complete: bool,
-    /// Why not.
+    /// What was not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
     notes: Vec<String>,
 }
 
-/// What became of an event.
+/// Where is my event?
 ///
-/// By its `messageId` (or `event_id`) and its user, or by the `id` that an answer gave. A write key is told only of events that came
-/// with a key of its name. 404 when there is none.
+/// What became of an event: `stored` with the campaigns it matched and how many copies of it were dropped, `queued` with its place in the
+/// stream, or `dead` with the reason. Without `timestamp` the user's latest 10,000 events are looked through. A write key is told
+/// only of events that came with a key of its name.
 #[utoipa::path(
     get, path = "/v1/events/{message_id}", operation_id = "receipt", tag = "Events",
     params(
-        ("message_id" = String, Path, description = "The client's own id of the event, or the server's.", example = "m-1"),
-        ("user_id" = Option<String>, Query, description = "Whose event it was; also `userId`. Admins may leave it out beside the server's id.", example = "ada"),
+        ("message_id" = String, Path, description = "The `messageId` (or `event_id`) it was sent with, or the `id` of a reply.", example = "checkout-42"),
+        ("user_id" = Option<String>, Query, description = "Whose event it was; admins may leave it out when they ask by `id`.", example = "ada"),
         ("anonymous_id" = Option<String>, Query, description = "Whose, when nobody was logged in."),
-        ("timestamp" = Option<String>, Query, description = "The event's own time as it was sent: makes it one look-up.", example = "2026-03-01T09:00:00Z"),
-        UserHash,
+        ("timestamp" = Option<String>, Query, description = "The event's own time, as it was sent: makes it one look-up."),
+        Verified,
     ),
-    responses((status = 200, description = "Where it is.", body = Receipt), ReadsUser, Missing),
+    responses((status = 200, description = "What is known of it.", body = Receipt), ReadsParameters, AboutUser, Missing, AsksDatabase),
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
