@@ -20,6 +20,7 @@
 //! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
 //! | [`skip`] | saying that a test cannot run here |
 //! | [`legacy`] | requests as the old SDK sent them |
+//! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`parsers`] | what the parsers of existing clients need |
 
 pub mod answer_dropper;
@@ -40,6 +41,7 @@ pub mod parsers;
 pub mod pipeline;
 pub mod program;
 pub mod roles;
+pub mod schemathesis;
 pub mod sdk;
 pub mod services;
 pub mod skip;

@@ -95,6 +95,12 @@ impl Program {
         .await
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A keyless client of its address.
     #[must_use]
     pub fn client(&self) -> Client {

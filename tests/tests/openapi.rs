@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-use tests::client::{Client, WRITE_KEY};
+use serde_json::{Value, json};
+use tests::client::{ADMIN_KEY, Client, WRITE_KEY};
 use tests::http1::Answer;
+use tests::metrics::Metrics;
 use tests::pipeline::{Pipeline, Setup};
+use tests::schemathesis;
 
 /// One operation of the document.
 #[derive(Debug)]
@@ -49,6 +51,32 @@ impl Operation {
     }
 }
 
+/// The ids that `tests/openapi/schemathesis.toml` names.
+async fn store_something(pipeline: &Pipeline) {
+    let admin = pipeline.admin();
+    for n in 1..=6 {
+        for (table, more) in
+            [("campaigns", r#""status": "active", "trigger": "cart_viewed""#), ("segments", r#""rules": []"#)]
+        {
+            let insert = format!(r#"INSERT INTO {table} (id, document) VALUES ('d-{n}', '{{"name": "{n}", {more}}}')"#);
+            sqlx::query(&insert).execute(&pipeline.database.pool).await.unwrap();
+        }
+    }
+    for key in ["new_checkout", "f-1", "f-2"] {
+        let flag = json!({"key": key, "value": {"color": "blue"}});
+        assert_eq!(admin.post("/v1/admin/features", &flag).await.unwrap().status, 200);
+    }
+    let letter =
+        "INSERT INTO dead_letters (lane, stream_seq, partition, position, sqlstate, reason, payload, received_at)
+                  VALUES (0, 1, 0, 0, '22P05', 'a test', '{}', now())";
+    sqlx::query(letter).execute(&pipeline.database.pool).await.unwrap();
+    let client = pipeline.client();
+    client.accepted("/v1/identify", &json!({"user_id": "ada", "anonymous_id": "d-1", "traits": {"plan": "pro"}})).await;
+    client.accepted("/v1/track", &json!({"user_id": "ada", "event": "cart_viewed", "messageId": "d-1"})).await;
+    pipeline.catalog_known().await;
+    pipeline.drained().await;
+}
+
 async fn document(client: &Client) -> Value {
     let answer = client.get("/openapi.json").await.unwrap();
     assert_eq!(answer.status, 200);
@@ -73,7 +101,7 @@ fn operations(document: &Value) -> Vec<Operation> {
                 path: filled(path),
                 body,
                 guarded: path.starts_with("/v1/admin/"),
-                open: operation["security"] == serde_json::json!([{}]),
+                open: operation["security"] == json!([{}]),
                 answers: answers.collect(),
             });
         }
@@ -154,4 +182,100 @@ async fn the_page_loads_nothing_from_elsewhere() {
         assert!(!answer.body.is_empty(), "{file}");
     }
     assert!(client.get("/docs/page.js").await.unwrap().text().contains("\"openapi.json\""));
+}
+
+#[tokio::test]
+async fn the_document_is_valid_openapi() {
+    let pipeline = Setup::default().workers(0).start().await;
+    schemathesis::is_valid(&document(&pipeline.client()).await).await;
+}
+
+/// What a request that keeps the schema is answered with depends on what is stored, and on what no schema can say (rules, cursors);
+/// and much that breaks it is accepted on purpose (a limit that is no number is none; see the next test for events).
+const NOT_PROMISED: &str = "positive_data_acceptance,negative_data_rejection";
+/// It never ends; `live_tail` tests it.
+const ENDLESS: &str = "/v1/admin/events/stream";
+const ANSWERS: &str = "ingest_http_requests_total";
+
+#[tokio::test]
+async fn calls_that_nobody_thought_of_get_documented_answers() {
+    let pipeline = Pipeline::start().await;
+    store_something(&pipeline).await;
+    let ingest = &pipeline.ingests[0];
+    let document = document(&pipeline.client()).await;
+    let checks = ["--exclude-checks", NOT_PROMISED, "--exclude-path", ENDLESS];
+    // Other spellings are the same handlers: they come with the write key alone.
+    let of_admins = [&checks[..], &["--max-examples", "10", "--exclude-tag", "Other spellings"]].concat();
+    let of_others = [&checks[..], &["--max-examples", "3"]].concat();
+    let mut calls = schemathesis::conforms(ingest, &document, Some(ADMIN_KEY), &of_admins).await;
+    calls += schemathesis::conforms(ingest, &document, Some(WRITE_KEY), &of_others).await;
+    calls += schemathesis::conforms(ingest, &document, None, &of_others).await;
+    eprintln!("{calls} calls");
+    assert!(calls > 2_000, "only {calls} calls were made");
+    let metrics = Metrics::of(ingest).await;
+    let paths = document["paths"].as_object().unwrap().keys().filter(|path| *path != ENDLESS);
+    let never: Vec<_> =
+        paths.filter(|path| metrics.sum(ANSWERS, &[&format!("route=\"{path}\""), "class=\"2xx\""]) == 0.0).collect();
+    assert!(never.is_empty(), "only refusals were seen of {never:?}");
+    pipeline.drained().await;
+    let dead = pipeline.database.number("SELECT count(*) FROM dead_letters WHERE reason <> 'a test'").await;
+    assert_eq!(dead, 0, "something was accepted that cannot be stored");
+}
+
+/// The calls of one event, as JSON and in one spelling: of a text, and of two spellings that are both there, a schema cannot say what
+/// counts.
+fn single_events(mut document: Value) -> Value {
+    let calls = ["/v1/track", "/v1/identify", "/v1/page", "/v1/screen", "/v1/group", "/v1/alias"];
+    document["paths"].as_object_mut().unwrap().retain(|path, _| calls.contains(&path.as_str()));
+    for path in calls {
+        let content = &mut document["paths"][path]["post"]["requestBody"]["content"];
+        content.as_object_mut().unwrap().retain(|kind, _| kind == "application/json");
+    }
+    let other =
+        |name: &str| matches!(name, "userId" | "anonymousId" | "groupId" | "previousId" | "action" | "metadata");
+    for (_, schema) in
+        document["components"]["schemas"].as_object_mut().unwrap().iter_mut().filter(|(n, _)| n.ends_with("Call"))
+    {
+        schema["properties"].as_object_mut().unwrap().retain(|name, _| !other(name));
+        for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+            part["anyOf"].as_array_mut().unwrap().retain(|one| !other(one["required"][0].as_str().unwrap()));
+        }
+    }
+    document
+}
+
+/// Free-form objects hold no numbers that are refused at any depth because a double would round them.
+fn with_small_numbers(mut document: Value) -> Value {
+    let plain = json!({
+        "type": ["string", "boolean", "integer", "null"], "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53,
+    });
+    for (_, schema) in
+        document["components"]["schemas"].as_object_mut().unwrap().iter_mut().filter(|(n, _)| n.ends_with("Call"))
+    {
+        for name in ["properties", "traits", "context"] {
+            if let Some(field) = schema["properties"].get_mut(name) {
+                field["additionalProperties"] = plain.clone();
+            }
+        }
+        schema["additionalProperties"] = plain.clone();
+    }
+    document
+}
+
+#[tokio::test]
+async fn an_event_is_accepted_just_when_it_keeps_the_schema() {
+    let pipeline = Pipeline::start().await;
+    let ingest = &pipeline.ingests[0];
+    let document = single_events(document(&pipeline.client()).await);
+    // ASCII, in which bytes are characters; see `openapi::event_bodies`.
+    let arguments = ["--max-examples", "30", "--generation-codec", "ascii", "--mode"];
+    let good = with_small_numbers(document.clone());
+    let mut calls =
+        schemathesis::conforms(ingest, &good, Some(WRITE_KEY), &[&arguments[..], &["positive"]].concat()).await;
+    let broken = [&arguments[..], &["negative", "--exclude-checks", "positive_data_acceptance"]].concat();
+    calls += schemathesis::conforms(ingest, &document, Some(WRITE_KEY), &broken).await;
+    eprintln!("{calls} calls");
+    assert!(calls > 500, "only {calls} calls were made");
+    pipeline.drained().await;
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters").await, 0);
 }

@@ -65,7 +65,8 @@ fn count(operation: &mut Value) {
 
 /// A parameter is there or not: unlike fields of a body it cannot be null.
 fn never_null(operation: &mut Value) {
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
         if let Some(first) = parameter.pointer("/schema/type/0").cloned() {
             parameter["schema"]["type"] = first;
         }
@@ -79,6 +80,7 @@ fn any_content_type(operation: &mut Value) {
         "type": "string", "contentMediaType": "application/json", "contentSchema": json["schema"],
         "description": "The same JSON, as browsers send it that must not ask first.",
     }});
+    body["required"] = json!(true);
     body["content"]["text/plain"] = text.clone();
     body["content"]["application/x-www-form-urlencoded"] = text;
     body["description"] =

@@ -1,8 +1,8 @@
-//! What operations refer to: headers, keys, the body of every refusal, examples, and the schemas of [`super::bodies`].
+//! What operations refer to: headers, keys, the body of every refusal, examples, and the schemas of bodies.
 
 use serde_json::{Value, json};
 
-use super::{bodies, refusals};
+use super::{document_bodies, event_bodies, refusals};
 
 /// Adds it.
 pub fn add(document: &mut Value) {
@@ -12,7 +12,7 @@ pub fn add(document: &mut Value) {
     components["securitySchemes"] = keys();
     components["schemas"]["Problem"] = problem();
     components["schemas"]["Fault"] = fault();
-    for (name, schema) in bodies::all() {
+    for (name, schema) in event_bodies::all().into_iter().chain(document_bodies::all()) {
         components["schemas"][name] = schema;
     }
 }

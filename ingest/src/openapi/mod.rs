@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of the API, made from the code, and the page that shows it.
 //!
 //! Each handler carries its description as an attribute; answers are the types that are really serialised. Bodies that are read
-//! field by field have no type: their schemas stand in [`bodies`]. Then, in this order: [`copies`] adds what is served by the same
+//! field by field have no type: their schemas stand in [`event_bodies`] and [`document_bodies`]. Then, in this order: [`copies`] adds what is served by the same
 //! handlers (segments and flags as campaigns, other spellings of a path), [`around`] what the layers around all handlers do to
 //! every operation ([`refusals`], keys, limits), [`components`] what is referred to. [`page`] shows it to people.
 //!
@@ -9,9 +9,10 @@
 //! path serves, and fails when the document says otherwise.
 
 pub mod around;
-pub mod bodies;
 pub mod components;
 pub mod copies;
+pub mod document_bodies;
+pub mod event_bodies;
 pub mod page;
 pub mod parameters;
 pub mod refusals;

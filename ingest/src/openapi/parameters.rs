@@ -67,7 +67,7 @@ pub struct Between {
 #[expect(dead_code, reason = "a description")]
 pub struct FromVersion {
     /// The `ETag` of the version that the change was made from; when there is a newer one the answer is 412.
-    #[param(rename = "If-Match", example = "\"7\"")]
+    #[param(rename = "If-Match", example = "*")]
     if_match: Option<String>,
 }
 

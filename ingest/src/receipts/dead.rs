@@ -15,6 +15,7 @@ const MOST_LETTERS: i64 = 1_000;
 
 /// A letter, as a receipt shows it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadReceipt)]
 pub struct Dead {
     /// For `/v1/admin/dead-letters/{id}`.
     dead_letter_id: i64,

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An event that waits.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QueuedReceipt)]
 pub struct Queued {
     /// Ours.
     pub id: Uuid,

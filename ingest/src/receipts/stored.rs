@@ -18,6 +18,7 @@ const COLUMNS: &str = r#"id, type AS kind, user_id, anonymous_id, event, message
 
 /// A row, as a receipt shows it: what identifies it, its times, and what became of it.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
+#[schema(as = StoredReceipt)]
 pub struct Stored {
     /// Ours.
     pub id: Uuid,
@@ -40,13 +41,14 @@ pub struct Stored {
     source: String,
     #[sqlx(skip)]
     matched: Vec<Match>,
-    #[sqlx(skip)]
     #[schema(required)]
+    #[sqlx(skip)]
     duplicates: Option<Duplicates>,
 }
 
 /// A campaign that it matched.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
+#[schema(as = ReceiptMatch)]
 struct Match {
     campaign_id: String,
     campaign_version: i64,
@@ -59,6 +61,7 @@ struct Match {
 
 /// Copies that were dropped.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
+#[schema(as = DroppedCopies)]
 struct Duplicates {
     copies: i64,
     last_received_at: DateTime<Utc>,
