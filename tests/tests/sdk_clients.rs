@@ -86,7 +86,7 @@ impl Run {
         let number = |count: usize| i64::try_from(count).unwrap();
         assert_eq!(books, (number(taken), number(set.len()), number(taken - set.len()), 0), "{what}");
         assert_eq!(taken > set.len(), self.loses_answers, "{what}: resends");
-        println!("{what}: runs 1, events sent {taken}, rows compared {}", compared.rows);
+        eprintln!("{what}: runs 1, events sent {taken}, rows compared {}", compared.rows);
         passed
     }
 }
