@@ -13,12 +13,15 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HeaderValue};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::admin::keys::Done;
 use crate::app::App;
 use crate::body;
 use crate::intake::ok;
 use crate::keys::{Lookup, Role};
+use crate::openapi::refusals::{ChecksKey, Missing};
 use crate::problem::{Kind, Problem};
 
 /// Five minutes: a page does not ask at every view, and a revoked key's page soon learns of it.
@@ -26,7 +29,14 @@ const SETTINGS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=30
 /// A refusal may be over in a moment: the key was only just made, or the database is coming back.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// `GET /v1/projects/{key}/settings`: one integration, ourselves, and no metrics.
+/// The settings of Segment's browser SDK.
+///
+/// What it asks its CDN first (its option `cdnURL`): one integration, ourselves, and no metrics.
+#[utoipa::path(
+    get, path = "/v1/projects/{key}/settings", operation_id = "browserSettings", tag = "For apps", security(()),
+    params(("key" = String, Path, description = "A write key.", example = "dev-write-key")),
+    responses((status = 200, description = "The settings.", body = BrowserSettings), Missing, ChecksKey),
+)]
 pub async fn settings(State(app): State<Arc<App>>, Path(key): Path<String>) -> Response {
     let (mut response, cache) = match settings_of(&app, &key) {
         Ok(response) => (response, SETTINGS_CACHE),
@@ -34,6 +44,32 @@ pub async fn settings(State(app): State<Arc<App>>, Path(key): Path<String>) -> R
     };
     response.headers_mut().insert(CACHE_CONTROL, cache);
     response
+}
+
+/// As the SDK reads them.
+#[derive(Serialize, ToSchema)]
+struct BrowserSettings<'a> {
+    integrations: Integrations<'a>,
+    metrics: MetricsSettings,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Integrations<'a> {
+    #[serde(rename = "Segment.io")]
+    segment_io: SegmentIo<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SegmentIo<'a> {
+    api_key: &'a str,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MetricsSettings {
+    /// None.
+    sample_rate: u8,
 }
 
 fn settings_of(app: &App, key: &str) -> Result<Response, Problem> {
@@ -47,15 +83,20 @@ fn settings_of(app: &App, key: &str) -> Result<Response, Problem> {
             return Err(Problem::new(Kind::KeysUnavailable, message));
         }
     }
-    ok(&json!({
-        "integrations": {"Segment.io": {"apiKey": key}},
-        "metrics": {"sampleRate": 0},
-    }))
+    let integrations = Integrations { segment_io: SegmentIo { api_key: key } };
+    ok(&BrowserSettings { integrations, metrics: MetricsSettings { sample_rate: 0 } })
 }
 
-/// `POST /v1/m`.
+/// The browser SDK's counts of its own calls.
+///
+/// Read and dropped; the settings ask the SDK not to send any.
+#[utoipa::path(
+    post, path = "/v1/m", operation_id = "browserMetrics", tag = "For apps", security(()),
+    request_body(content = Object, content_type = "application/json"),
+    responses((status = 200, description = "Dropped.", body = Done)),
+)]
 pub async fn metrics(request: Request) -> Response {
     let (parts, body) = request.into_parts();
     body::discard(&parts.headers, body).await;
-    ok(&json!({"ok": true})).unwrap_or_else(IntoResponse::into_response)
+    ok(&Done { ok: true }).unwrap_or_else(IntoResponse::into_response)
 }

@@ -7,7 +7,8 @@
 //! Beside it: [`admin`] edits campaigns, segments, flags and keys and shows what is stored; [`for_user`] and [`feature_flags`]
 //! answer apps about a user (whom [`identity`] verifies), [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
 //! events may be taken at all; [`keys`] knows who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an
-//! event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`].
+//! event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`];
+//! [`openapi`] describes all of it from the code.
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
 //! its answer; accepting an event never needs the database.
@@ -31,6 +32,7 @@ pub mod intake;
 pub mod keys;
 pub mod metrics;
 pub mod observe;
+pub mod openapi;
 pub mod overlay;
 pub mod problem;
 pub mod profile;

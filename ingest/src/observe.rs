@@ -47,6 +47,12 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
     response
 }
 
+/// Does a request to this path count for its address?
+#[must_use]
+pub fn is_limited(path: &str) -> bool {
+    path.starts_with("/v1/") || path.starts_with("/api/")
+}
+
 /// What is asked of every request.
 fn admit(app: &App, request: &mut Request, uri_bytes: usize, now: Instant) -> Result<(), Problem> {
     if uri_bytes > URI_BYTES {
@@ -60,7 +66,7 @@ fn admit(app: &App, request: &mut Request, uri_bytes: usize, now: Instant) -> Re
     let Some(Peer(peer)) = request.extensions().get().copied() else { return Ok(()) };
     let client = app.settings.trusted_proxies.client(peer.ip(), request.headers());
     request.extensions_mut().insert(client);
-    if request.uri().path().starts_with("/v1/") || request.uri().path().starts_with("/api/") {
+    if is_limited(request.uri().path()) {
         app.addresses.admit(client, now)?;
     }
     Ok(())

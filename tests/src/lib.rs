@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`services`] | the shared services, and private ones that may be killed |
 //! | [`database`] | a database per test |
+//! | [`roles`] | the database roles that the programs work under |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
 //! | [`pipeline`] | all of it with one call |
 //! | [`http1`], [`client`] | requests as SDKs send them |
@@ -38,6 +39,7 @@ pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
 pub mod program;
+pub mod roles;
 pub mod sdk;
 pub mod services;
 pub mod skip;
