@@ -11,11 +11,13 @@
 //! | [`database`] | a database per test |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
 //! | [`pipeline`] | all of it with one call |
+//! | [`hostile`] | requests as nobody should send them |
 //! | [`http1`], [`client`] | requests as SDKs send them |
 //! | [`matching`] | what an event matched, in the reply and in the record |
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`legacy`] | requests as the old SDK sent them |
+//! | [`witness`] | a good client beside harm, and the memory that the harm cost |
 //! | [`parsers`] | what the parsers of existing clients need |
 
 pub mod cleanup;
@@ -23,6 +25,7 @@ pub mod client;
 pub mod database;
 pub mod eventually;
 pub mod folder;
+pub mod hostile;
 pub mod http1;
 pub mod legacy;
 pub mod load;
@@ -34,3 +37,4 @@ pub mod pipeline;
 pub mod program;
 pub mod services;
 pub mod stream;
+pub mod witness;
