@@ -14,6 +14,7 @@
 //! | [`hostile`] | requests as nobody should send them |
 //! | [`http1`], [`client`] | requests as SDKs send them |
 //! | [`matching`] | what an event matched, in the reply and in the record |
+//! | [`meaning`] | what a JSON text means, without the pipeline's code |
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`legacy`] | requests as the old SDK sent them |
@@ -30,6 +31,7 @@ pub mod http1;
 pub mod legacy;
 pub mod load;
 pub mod matching;
+pub mod meaning;
 pub mod metrics;
 pub mod oracle;
 pub mod parsers;
