@@ -11,6 +11,7 @@
 //! | [`database`] | a database per test |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
 //! | [`pipeline`] | all of it with one call |
+//! | [`door`] | bad requests, and the rules that every answer obeys |
 //! | [`hostile`] | requests as nobody should send them |
 //! | [`http1`], [`client`] | requests as SDKs send them |
 //! | [`matching`] | what an event matched, in the reply and in the record |
@@ -24,6 +25,7 @@
 pub mod cleanup;
 pub mod client;
 pub mod database;
+pub mod door;
 pub mod eventually;
 pub mod folder;
 pub mod hostile;
