@@ -26,9 +26,18 @@ pub struct Door<'a> {
 }
 
 impl<'a> Door<'a> {
-    /// Of the first ingest. Nothing else may send it events meanwhile.
-    #[must_use]
-    pub fn of(pipeline: &'a Pipeline) -> Self {
+    /// Of the first ingest, once it knows its keys and campaigns. Nothing else may send it events meanwhile.
+    ///
+    /// # Panics
+    /// When it does not come to know them.
+    pub async fn of(pipeline: &'a Pipeline) -> Self {
+        eventually("keys and campaigns are known", async || {
+            let (client, path) = (pipeline.client(), "/v1/campaigns?user_id=u");
+            let known = client.get(path).await.map_err(|e| e.to_string())?.status;
+            let unknown = client.with_key("unknown").get(path).await.map_err(|e| e.to_string())?.status;
+            equal((known, unknown), (200, 401))
+        })
+        .await;
         Self { pipeline, address: pipeline.ingests[0].address, cases: 0, accepted: 0 }
     }
 

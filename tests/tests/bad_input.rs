@@ -15,7 +15,7 @@ fn batch_of(events: &[&str]) -> Vec<u8> {
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_refused_with_the_position() {
     let pipeline = Setup::default().workers(0).start().await;
-    let mut door = Door::of(&pipeline);
+    let mut door = Door::of(&pipeline).await;
     let utf16: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let deep = [b"{\"batch\":".to_vec(), b"[".repeat(1 << 20)].concat();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
@@ -65,7 +65,7 @@ async fn a_body_that_is_no_json_object_is_refused_with_the_position() {
 #[tokio::test]
 async fn an_envelope_without_events_or_with_too_many_is_refused() {
     let pipeline = Setup::default().workers(0).start().await;
-    let mut door = Door::of(&pipeline);
+    let mut door = Door::of(&pipeline).await;
     let one_too_many = batch_of(&vec![GOOD; 10_001]);
     for (what, body, status, code) in [
         ("no batch", b"{}".to_vec(), 400, "invalid_json"),
@@ -95,7 +95,7 @@ async fn an_envelope_without_events_or_with_too_many_is_refused() {
 #[tokio::test]
 async fn a_body_that_is_not_compressed_as_it_says_is_refused() {
     let pipeline = Setup::default().workers(0).start().await;
-    let mut door = Door::of(&pipeline);
+    let mut door = Door::of(&pipeline).await;
     let body = batch_of(&[GOOD]);
     let damaged = |mut bytes: Vec<u8>, from_end: usize| {
         let at = bytes.len() - from_end;
@@ -143,7 +143,7 @@ async fn a_body_that_is_not_compressed_as_it_says_is_refused() {
 #[tokio::test]
 async fn a_body_over_the_cap_is_refused_announced_or_not() {
     let pipeline = Setup::default().workers(0).start().await;
-    let mut door = Door::of(&pipeline);
+    let mut door = Door::of(&pipeline).await;
     for (path, limit) in [("/v1/track", 2 << 20), ("/v1/batch", 16 << 20), ("/v1/leads", 16 << 20)] {
         let line = format!("POST {path}");
         for length in [limit + 1, 1 << 40, usize::MAX >> 1] {
@@ -163,7 +163,7 @@ async fn a_body_over_the_cap_is_refused_announced_or_not() {
 #[tokio::test]
 async fn an_odd_event_of_a_batch_is_refused_alone_or_repaired_and_its_neighbours_are_stored() {
     let pipeline = Pipeline::start().await;
-    let mut door = Door::of(&pipeline);
+    let mut door = Door::of(&pipeline).await;
     let with = |fields: &str| format!(r#"{{"type":"track","userId":"u","event":"e",{fields}}}"#);
     let without = |fields: &str| format!("{{{fields}}}");
     let long = |length: usize| "x".repeat(length);
@@ -252,7 +252,7 @@ async fn an_odd_event_of_a_batch_is_refused_alone_or_repaired_and_its_neighbours
 #[tokio::test]
 async fn any_characters_are_stored_verbatim_and_logs_stay_one_line_each() {
     let pipeline = Setup::default().set("LOG_LEVEL", "debug,async_nats=warn,sqlx=warn,hyper=warn").start().await;
-    let mut door = Door::of(&pipeline);
+    let mut door = Door::of(&pipeline).await;
     let texts = [
         "/_Viewed",
         "DialogRoute<dynamic>_Viewed",
