@@ -8,12 +8,14 @@ use tokio::sync::watch;
 use crate::auth::Door;
 use crate::budget::Budget;
 use crate::database::Database;
+use crate::fair_use::address::Addresses;
+use crate::fair_use::admin_writes::AdminWrites;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::publish::Publisher;
-use crate::rate_limit::RateLimit;
 use crate::readiness::Readiness;
 use crate::settings::Settings;
+use crate::tail::Tail;
 
 /// The process.
 #[derive(Debug)]
@@ -33,7 +35,15 @@ pub struct App {
     /// What accepted events say of their users and the database does not show yet.
     pub overlay: Overlay,
     /// How many changes one address may make.
-    pub admin_writes: RateLimit,
+    pub admin_writes: AdminWrites,
+    /// How many requests one address may make.
+    pub addresses: Addresses,
+    /// The live tail.
+    pub tail: Arc<Tail>,
+    /// NATS, for the live tail.
+    pub client: async_nats::Client,
+    /// JetStream, for receipts.
+    pub jetstream: async_nats::jetstream::Context,
     /// PostgreSQL.
     pub database: Database,
     /// Counters and gauges.

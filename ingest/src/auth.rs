@@ -4,11 +4,14 @@
 //! `writeKey` in the body. If a header names a key, the body is not asked. Every missing, unknown, revoked or malformed key gets
 //! one and the same answer.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use crate::fair_use::meter::Meter;
 use crate::keys::{Caller, Keys, Lookup, Role};
 use crate::problem::{Kind, Problem};
 
@@ -19,12 +22,28 @@ const KEYLESS: &str = "keyless";
 #[derive(Debug)]
 pub struct Door {
     /// Known keys.
-    pub keys: std::sync::Arc<Keys>,
+    pub keys: Arc<Keys>,
     /// `AUTH_REQUIRED`.
-    pub required: bool,
+    required: bool,
+    /// Everybody without a key, together.
+    keyless: Caller,
 }
 
 impl Door {
+    /// A door that asks client calls for a key, if `required`.
+    #[must_use]
+    pub fn new(keys: Arc<Keys>, required: bool) -> Self {
+        let meter = Arc::new(Meter::new(keys.allowance()));
+        let keyless = Caller { source: KEYLESS.into(), role: Role::Client, meter, identity: None };
+        Self { keys, required, keyless }
+    }
+
+    /// Do client calls need a key?
+    #[must_use]
+    pub fn required(&self) -> bool {
+        self.required
+    }
+
     /// The caller that the headers name; `None` when they name no key, so the body may.
     pub fn caller_in_headers(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         match presented(headers) {
@@ -39,16 +58,18 @@ impl Door {
         match write_key.filter(|key| !key.is_empty()) {
             Some(key) => self.known(key),
             None if self.required => Err(Problem::unauthorized()),
-            None => Ok(Caller { source: KEYLESS.into(), role: Role::Client }),
+            None => Ok(self.keyless.clone()),
         }
     }
 
-    /// The caller of a client route without a body.
+    /// The caller of a client route without a body; counted as one event.
     pub fn client(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        match self.caller_in_headers(headers)? {
-            Some(caller) => Ok(caller),
-            None => self.caller_in_body(None),
-        }
+        let caller = match self.caller_in_headers(headers)? {
+            Some(caller) => caller,
+            None => self.caller_in_body(None)?,
+        };
+        caller.spend(1, 0)?;
+        Ok(caller)
     }
 
     /// The caller of an admin route.
@@ -107,6 +128,7 @@ fn text(key: Option<&str>) -> Presented {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fair_use::meter::Allowance;
     use crate::keys::configured;
     use http::HeaderValue;
     use std::time::Duration;
@@ -144,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_write_key_opens_no_admin_route_and_an_unknown_one_none_at_all() {
-        let configured = configured::read(&["k".to_owned()], &["root".to_owned()], |m| panic!("{m}"));
-        let door = Door { keys: Keys::new(&configured, Duration::ZERO).into(), required: true };
+        let configured = configured::read(&["k".to_owned()], &["root".to_owned()], &[], |m| panic!("{m}"));
+        let door = Door::new(Keys::new(&configured, Duration::ZERO, Allowance::UNLIMITED).into(), true);
         let with =
             |key: &str| HeaderMap::from_iter([("x-api-key".parse().unwrap(), HeaderValue::from_str(key).unwrap())]);
         assert_eq!(door.admin(&with("k")).unwrap_err().kind(), Kind::Forbidden);

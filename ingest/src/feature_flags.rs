@@ -17,9 +17,9 @@ use serde_json::value::RawValue;
 use shared::domain::campaign::assignment::{Who, place};
 use shared::domain::feature::Flag;
 use shared::domain::rules::Facts;
-use shared::domain::user_key::UserKey;
 
 use crate::app::App;
+use crate::identity;
 use crate::intake::ok;
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, ProfileCounts};
@@ -76,10 +76,8 @@ async fn if_on(
     answer: impl FnOnce(Option<&Flag>) -> Result<Response, Problem>,
 ) -> Response {
     let decided = async {
-        app.door.client(headers)?;
         let query = Query::parse(query.as_deref());
-        let user_id = query.id("user_id")?.or(query.id("userId")?);
-        let user = user_id.and_then(|id| UserKey::of(Some(id), None, &app.settings.pipeline.placeholders));
+        let user = identity::asked_about(&app, headers, &query)?;
         let snapshot = Arc::clone(&app.campaigns.borrow());
         if snapshot.version < 0 {
             let message = "flags are not loaded yet; try again after Retry-After";

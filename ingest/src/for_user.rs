@@ -31,6 +31,7 @@ use shared::domain::user_key::UserKey;
 use shared::store::catalog::Snapshot;
 
 use crate::app::App;
+use crate::identity;
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, Profile, ProfileCounts};
 use crate::query::Query;
@@ -60,14 +61,12 @@ async fn answer(
     query: Option<&str>,
     generation: Generation,
 ) -> Result<Response, Problem> {
-    app.door.client(headers)?;
     let query = Query::parse(query);
-    let user_id = query.id("user_id")?.or(query.id("userId")?);
+    let key = identity::asked_about(app, headers, &query)?;
     let snapshot = Arc::clone(&app.campaigns.borrow());
     if snapshot.version < 0 {
         return Err(unavailable("campaigns are not loaded yet; try again after Retry-After"));
     }
-    let key = user_id.and_then(|id| UserKey::of(Some(id), None, &app.settings.pipeline.placeholders));
     let now = Utc::now();
     let profile = profile::current(app, key, &snapshot.catalog.for_users().wants, now)
         .await

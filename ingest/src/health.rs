@@ -17,7 +17,7 @@ pub async fn old(State(app): State<Arc<App>>) -> Response {
     Json(json!({
         "status": "ok",
         "timestamp": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
-        "auth": if app.door.required { "enabled" } else { "disabled" },
+        "auth": if app.door.required() { "enabled" } else { "disabled" },
         "version": env!("CARGO_PKG_VERSION"),
     }))
     .into_response()

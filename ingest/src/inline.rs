@@ -48,9 +48,15 @@ impl Matched {
         self.counted.iter().map(|campaign| campaign.id.as_str()).collect()
     }
 
+    /// None, for this reason.
+    #[must_use]
+    pub fn withheld(why: &'static str) -> Self {
+        Self { incomplete: Some(why), ..Self::default() }
+    }
+
     fn incomplete(app: &App, why: &'static str) -> Self {
         app.metrics.inline_incomplete();
-        Self { incomplete: Some(why), ..Self::default() }
+        Self::withheld(why)
     }
 }
 

@@ -4,9 +4,9 @@
 //! ([`budget`], [`auth`], [`body`], [`decode`], the parser of `shared`) → [`publish`] (group commit, one fsync for all who wait) →
 //! answer. Meanwhile [`inline`] matches campaigns for the reply, with what is known of the user from [`profile`] and [`overlay`].
 //!
-//! Beside it: [`admin`] (with its [`rate_limit`]) edits campaigns, segments, flags and keys and shows what is stored; [`for_user`]
-//! and [`feature_flags`] answer apps about a user; [`readiness`] decides whether events may be
-//! taken at all; [`keys`] knows who may send them. Every failure is a [`problem`], every number a method of [`metrics`].
+//! Beside it: [`admin`] edits campaigns, segments, flags and keys and shows what is stored; [`for_user`] and [`feature_flags`]
+//! answer apps about a user (whom [`identity`] verifies); [`readiness`] decides whether events may be taken at all; [`keys`] knows
+//! who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`].
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
 //! its answer; accepting an event never needs the database.
@@ -20,9 +20,11 @@ pub mod connection;
 pub mod cors;
 pub mod database;
 pub mod decode;
+pub mod fair_use;
 pub mod feature_flags;
 pub mod for_user;
 pub mod health;
+pub mod identity;
 pub mod inline;
 pub mod intake;
 pub mod keys;
@@ -34,11 +36,12 @@ pub mod profile;
 pub mod profile_query;
 pub mod publish;
 pub mod query;
-pub mod rate_limit;
 pub mod readiness;
+pub mod receipts;
 pub mod router;
 pub mod run;
 pub mod server;
 pub mod settings;
+pub mod tail;
 pub mod upkeep;
 pub mod verify;

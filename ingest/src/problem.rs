@@ -13,6 +13,8 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::fair_use::quota::Quota;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What went wrong. [`Kind::code`] is the machine-readable name, also as a metric label.
@@ -32,6 +34,7 @@ pub enum Kind {
     InvalidParameter,
     Unauthorized,
     Forbidden,
+    UserNotVerified,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -62,7 +65,7 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedRequest,
         Self::InvalidJson,
         Self::UndecodableBody,
@@ -76,6 +79,7 @@ impl Kind {
         Self::InvalidParameter,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::UserNotVerified,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -116,6 +120,7 @@ impl Kind {
             Self::InvalidParameter => bad("invalid_parameter"),
             Self::Unauthorized => fact(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", None),
             Self::Forbidden => fact(StatusCode::FORBIDDEN, "forbidden", "Forbidden", None),
+            Self::UserNotVerified => fact(StatusCode::FORBIDDEN, "user_not_verified", "Forbidden", None),
             Self::NotFound => fact(StatusCode::NOT_FOUND, "not_found", "Not Found", None),
             Self::MethodNotAllowed => {
                 fact(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed", None)
@@ -124,9 +129,9 @@ impl Kind {
             Self::VersionConflict => {
                 fact(StatusCode::PRECONDITION_FAILED, "version_conflict", "Precondition Failed", None)
             }
-            // The old server's text; how long to wait depends on the window, so Retry-After comes from there.
+            // The old server's text; how long to wait comes with the quota.
             Self::RateLimited => {
-                let error = "Too many admin requests, please try again later.";
+                let error = "Too many requests, please try again later.";
                 fact(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error, None)
             }
             Self::BodyTimeout => fact(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Request Timeout", None),
@@ -171,12 +176,14 @@ struct Inner {
     error: Option<&'static str>,
     /// For the log only.
     cause: Option<String>,
+    /// The limit that was reached.
+    quota: Option<Quota>,
 }
 
 impl Problem {
     /// A problem with what the client should know: what was wrong and what to do.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), more: Map::new(), error: None, cause: None }))
+        Self(Box::new(Inner { kind, message: message.into(), more: Map::new(), error: None, cause: None, quota: None }))
     }
 
     /// The one answer to every missing, unknown, revoked or malformed key.
@@ -200,11 +207,24 @@ impl Problem {
         self
     }
 
+    /// Adds the headers that say when to come back.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Quota) -> Self {
+        self.0.quota = Some(quota);
+        self
+    }
+
     /// Gives `error` another text, for clients that show it.
     #[must_use]
     pub fn with_error(mut self, error: &'static str) -> Self {
         self.0.error = Some(error);
         self
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// What went wrong.
@@ -245,8 +265,8 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let retry_after_seconds = self.0.kind.facts().retry_after_seconds;
+    fn into_response(mut self) -> Response {
+        let (retry_after_seconds, quota) = (self.0.kind.facts().retry_after_seconds, self.0.quota.take());
         let (status, request_id, body) = self.into_json();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
@@ -257,6 +277,9 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(quota) = quota {
+            quota.mark(headers);
         }
         response
     }

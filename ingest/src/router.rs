@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use shared::domain::event::EventType;
 
 use crate::admin::{
@@ -24,10 +24,11 @@ use crate::app::App;
 use crate::budget::Importance;
 use crate::intake::batch::Shape;
 use crate::intake::{batch, single};
-use crate::{feature_flags, for_user, health, observe, problem};
+use crate::tail::listen;
+use crate::{feature_flags, for_user, health, observe, problem, receipts};
 
 /// What a 404 offers.
-pub static PUBLIC_ROUTES: [&str; 49] = [
+pub static PUBLIC_ROUTES: [&str; 52] = [
     "POST /v1/track",
     "POST /v1/identify",
     "POST /v1/page",
@@ -37,6 +38,7 @@ pub static PUBLIC_ROUTES: [&str; 49] = [
     "POST /v1/batch",
     "POST /v1/import",
     "POST /v1/leads",
+    "GET /v1/events/{message_id}",
     "GET /v1/campaigns",
     "GET /v1/features/{key}",
     "GET /v1/features/{key}/value",
@@ -69,18 +71,20 @@ pub static PUBLIC_ROUTES: [&str; 49] = [
     "POST /v1/admin/features/{key}/restore",
     "GET /v1/admin/features/{key}/history",
     "GET /v1/admin/events",
+    "GET /v1/admin/events/stream",
     "GET /v1/admin/users",
     "GET /v1/admin/users/{id}",
     "GET /v1/admin/dead-letters",
     "GET /v1/admin/dead-letters/{id}",
     "GET /v1/admin/keys",
     "POST /v1/admin/keys",
+    "PUT /v1/admin/keys/{id}",
     "DELETE /v1/admin/keys/{id}",
     "GET /metrics",
 ];
 
 /// Every path, with its short form where SDKs use one. Also the label values of the request counter.
-pub static PATHS: [&str; 53] = [
+pub static PATHS: [&str; 55] = [
     "/v1/track",
     "/v1/t",
     "/v1/identify",
@@ -102,6 +106,7 @@ pub static PATHS: [&str; 53] = [
     "/api/v1/nudge/track",
     "/api/v1/nudge/identify",
     "/api/v1/nudge/fetch",
+    "/v1/events/{message_id}",
     "/v1/campaigns",
     "/v1/features/{key}",
     "/v1/features/{key}/value",
@@ -125,6 +130,7 @@ pub static PATHS: [&str; 53] = [
     "/v1/admin/features/{key}/restore",
     "/v1/admin/features/{key}/history",
     "/v1/admin/events",
+    "/v1/admin/events/stream",
     "/v1/admin/users",
     "/v1/admin/users/{id}",
     "/v1/admin/dead-letters",
@@ -165,6 +171,7 @@ pub fn router(app: Arc<App>) -> Router {
         ("/api/v1/nudge/track", one(EventType::Track)),
         ("/api/v1/nudge/identify", one(EventType::Identify)),
         ("/api/v1/nudge/fetch", get(for_user::fetch)),
+        ("/v1/events/{message_id}", get(receipts::show)),
         ("/v1/campaigns", get(for_user::list)),
         ("/v1/features/{key}", get(feature_flags::show)),
         ("/v1/features/{key}/value", get(feature_flags::value)),
@@ -188,12 +195,13 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/admin/features/{key}/restore", history::restore(&features::RESOURCE)),
         ("/v1/admin/features/{key}/history", history::history(&features::RESOURCE)),
         ("/v1/admin/events", get(events::list)),
+        ("/v1/admin/events/stream", get(listen::listen)),
         ("/v1/admin/users", get(users::list)),
         ("/v1/admin/users/{id}", get(profile::show)),
         ("/v1/admin/dead-letters", get(dead_letters::list)),
         ("/v1/admin/dead-letters/{id}", get(dead_letters::show)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
-        ("/v1/admin/keys/{id}", delete(keys::revoke)),
+        ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(health::metrics)),

@@ -11,21 +11,23 @@ use shared::runtime::{logging, prometheus};
 use shared::store::catalog;
 use shared::store::connection::{self as store, SessionLimits};
 use shared::stream::connection as stream;
-use shared::stream::lanes::Lane;
+use shared::stream::lanes::{self, Lane};
 use tokio::net::TcpListener;
 
 use crate::app::App;
 use crate::auth::Door;
 use crate::budget::Budget;
 use crate::database::Database;
+use crate::fair_use::address::Addresses;
+use crate::fair_use::admin_writes::AdminWrites;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::publish::Publisher;
-use crate::rate_limit::RateLimit;
 use crate::readiness::{Readiness, check};
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::tail::Tail;
 use crate::{router, upkeep};
 
 /// Name of this program in logs, in NATS and in `pg_stat_activity`.
@@ -101,22 +103,30 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let look_ups = store::statement_pool(options(limits)?, for_look_ups);
     let pool = store::pool(options(SessionLimits::default())?, for_people);
     let (campaigns_in, campaigns) = catalog::channel();
+    let (tail, entries) = Tail::new(&settings.pipeline.stream_prefix);
     let drain = settings.drain;
     let max_connections = settings.max_connections;
     let app = Arc::new(App {
-        door: Door { keys: Arc::new(Keys::new(&settings.keys, settings.key_cache)), required: settings.auth_required },
+        door: Door::new(
+            Arc::new(Keys::new(&settings.keys, settings.key_cache, settings.allowance)),
+            settings.auth_required,
+        ),
         budget: Budget::new(settings.max_in_flight_bytes),
         publisher: Publisher::start(&lanes, &connection.client, &readiness, &metrics, settings.publish_deadline),
         readiness: Arc::clone(&readiness),
         campaigns,
         overlay: Overlay::default(),
-        admin_writes: RateLimit::new(settings.admin_write_limit, settings.admin_write_window),
+        admin_writes: AdminWrites::new(settings.admin_write_limit, settings.admin_write_window),
+        addresses: Addresses::new(settings.address_requests_per_second, settings.allowance.burst_seconds),
+        tail: Arc::new(tail),
+        client: connection.client.clone(),
+        jetstream: lanes::jetstream(connection.client.clone()),
         database: Database::new(pool, look_ups, settings.match_deadline),
         metrics: Arc::clone(&metrics),
         metrics_page,
         settings,
     });
-    upkeep::start(&app, campaigns_in);
+    upkeep::start(&app, campaigns_in, entries);
 
     tracing::info!(%address, "listening");
     let server = Server { listener, max_connections, drain, readiness, metrics };

@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::connection::Connection;
+use crate::fair_use::client_address::Peer;
 use crate::metrics::Metrics;
-use crate::rate_limit::Peer;
 use crate::readiness::Readiness;
 
 /// Between requests.

@@ -7,6 +7,8 @@ use shared::runtime::settings::pipeline::Pipeline;
 use shared::runtime::settings::{Reader, Setting};
 
 use crate::cors::Origins;
+use crate::fair_use::client_address::TrustedProxies;
+use crate::fair_use::meter::{Allowance, MOST_PER_SECOND};
 use crate::keys::configured::{self, ConfiguredKey};
 
 static LISTEN: Setting = Setting::new("INGEST_LISTEN", "127.0.0.1:4000", "address and port of the HTTP API");
@@ -54,6 +56,30 @@ static ADMIN_WRITE_LIMIT: Setting = Setting::new(
 );
 static ADMIN_WRITE_WINDOW: Setting =
     Setting::new("ADMIN_WRITE_WINDOW_SECONDS", "900", "length of that window; it begins with the first change");
+static KEY_EVENTS: Setting = Setting::new(
+    "KEY_EVENTS_PER_SECOND",
+    "50000",
+    "events (and reads) that one key may send to one process per second, unless the key has its own limit; 0 is no limit",
+);
+static KEY_BYTES: Setting =
+    Setting::new("KEY_BYTES_PER_SECOND", "67108864", "the same for the bytes of its bodies, after decompression");
+static ADDRESS_REQUESTS: Setting = Setting::new(
+    "ADDRESS_REQUESTS_PER_SECOND",
+    "5000",
+    "requests that one client address may send to one process per second, before its key is looked at; 0 is no limit",
+);
+static BURST: Setting = Setting::new("BURST_SECONDS", "10", "so many seconds' worth of these limits may come at once");
+static TRUSTED_PROXIES: Setting = Setting::new(
+    "TRUSTED_PROXIES",
+    "",
+    "addresses or networks of proxies in front, with commas; the client's address is then read from X-Forwarded-For",
+);
+static IDENTITY_SECRETS: Setting = Setting::new(
+    "IDENTITY_SECRETS",
+    "",
+    "`name:secret`, with commas, for names in CLIENT_API_KEYS: reads for a user with such a key need a user_hash",
+)
+.secret();
 static DRAIN: Setting = Setting::new(
     "DRAIN_SECONDS",
     "1",
@@ -61,7 +87,7 @@ static DRAIN: Setting = Setting::new(
 );
 
 /// Every setting of ingest, for the table and `.env.example`.
-pub static ALL: [&Setting; 15] = [
+pub static ALL: [&Setting; 21] = [
     &LISTEN,
     &CLIENT_API_KEYS,
     &ADMIN_API_KEYS,
@@ -76,6 +102,12 @@ pub static ALL: [&Setting; 15] = [
     &DATABASE_CONNECTIONS,
     &ADMIN_WRITE_LIMIT,
     &ADMIN_WRITE_WINDOW,
+    &KEY_EVENTS,
+    &KEY_BYTES,
+    &ADDRESS_REQUESTS,
+    &BURST,
+    &TRUSTED_PROXIES,
+    &IDENTITY_SECRETS,
     &DRAIN,
 ];
 
@@ -113,6 +145,12 @@ pub struct Settings {
     pub admin_write_limit: u32,
     /// That window.
     pub admin_write_window: Duration,
+    /// What a key may send that has no limit of its own.
+    pub allowance: Allowance,
+    /// Requests of one client address; 0: any number.
+    pub address_requests_per_second: u64,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Unready but accepting, when stopping.
     pub drain: Duration,
 }
@@ -127,7 +165,8 @@ impl Settings {
             SocketAddr::from(([127, 0, 0, 1], 0))
         });
         let (client, admin) = (reader.list(&CLIENT_API_KEYS), reader.list(&ADMIN_API_KEYS));
-        let keys = configured::read(&client, &admin, |mistake| reader.mistake(mistake));
+        let secrets = reader.list(&IDENTITY_SECRETS);
+        let keys = configured::read(&client, &admin, &secrets, |mistake| reader.mistake(mistake));
         let auth_required = reader.flag(&AUTH_REQUIRED);
         if pipeline.production {
             if !auth_required {
@@ -142,6 +181,10 @@ impl Settings {
         let origins = Origins::parse(&reader.list(&ALLOWED_ORIGINS)).unwrap_or_else(|bad| {
             reader.mistake(format!("ALLOWED_ORIGINS={bad} is not an origin, such as https://app.example.com"));
             Origins::Any
+        });
+        let trusted_proxies = TrustedProxies::parse(&reader.list(&TRUSTED_PROXIES)).unwrap_or_else(|bad| {
+            reader.mistake(format!("TRUSTED_PROXIES={bad} is neither an address nor a network, such as 10.0.0.0/8"));
+            TrustedProxies::default()
         });
         let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let max_body_bytes = bytes(reader.number(&MAX_BODY, 1 << 20..=1 << 30));
@@ -166,6 +209,13 @@ impl Settings {
             database_connections: u32::try_from(reader.number(&DATABASE_CONNECTIONS, 1..=1_000)).unwrap_or(1),
             admin_write_limit: u32::try_from(reader.number(&ADMIN_WRITE_LIMIT, 0..=1_000_000)).unwrap_or(0),
             admin_write_window: Duration::from_secs(reader.number(&ADMIN_WRITE_WINDOW, 1..=86_400)),
+            allowance: Allowance {
+                events_per_second: reader.number(&KEY_EVENTS, 0..=MOST_PER_SECOND),
+                bytes_per_second: reader.number(&KEY_BYTES, 0..=MOST_PER_SECOND),
+                burst_seconds: u32::try_from(reader.number(&BURST, 1..=3_600)).unwrap_or(1),
+            },
+            address_requests_per_second: reader.number(&ADDRESS_REQUESTS, 0..=MOST_PER_SECOND),
+            trusted_proxies,
             drain: reader.duration(&DRAIN),
         }
     }

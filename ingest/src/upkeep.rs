@@ -1,13 +1,16 @@
-//! What a running ingest does on its own, besides serving: reading keys and campaigns, and letting go of what the database shows.
+//! What a running ingest does on its own, besides serving: reading keys and campaigns, hearing who listens to the live tail, and letting
+//! go of what the database shows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use shared::store::catalog::{Loader, Snapshot};
 use shared::store::schema;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
+use crate::tail::hear;
 use crate::{keys, profile};
 
 /// How often committed offsets are read, for the overlay.
@@ -16,12 +19,14 @@ const OFFSETS: Duration = Duration::from_secs(1);
 const SCHEMA: Duration = Duration::from_secs(5);
 
 /// Starts all of it. The tasks end with the process: none holds anything that must be finished.
-pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>) {
+pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>, tail_entries: mpsc::Receiver<(String, Bytes)>) {
     let pool = app.database.pool().clone();
     let loader = Loader::new(pool.clone(), true);
     tokio::spawn(loader.keep_current(app.settings.pipeline.catalog_poll, campaigns));
     tokio::spawn(keys::table::keep_current(pool, Arc::clone(&app.door.keys)));
     tokio::spawn(prune_overlay(Arc::clone(app)));
+    tokio::spawn(hear::hear(app.client.clone(), Arc::clone(&app.tail)));
+    tokio::spawn(hear::publish(app.client.clone(), tail_entries));
     tokio::spawn(check_schema(app.database.pool().clone()));
 }
 

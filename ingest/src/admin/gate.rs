@@ -2,7 +2,6 @@
 //!
 //! Handlers behind it find the [`Caller`](crate::keys::Caller) in the request's extensions.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,8 +12,8 @@ use http::Method;
 
 use crate::app::App;
 use crate::body;
+use crate::fair_use::client_address::client_of;
 use crate::problem::{Kind, Problem};
-use crate::rate_limit::Peer;
 
 /// Wraps an admin route.
 pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -26,18 +25,16 @@ pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    // Every request of the server has its peer; without one all would count as one client.
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    let Some(quota) = app.admin_writes.count(peer, Instant::now()) else {
+    let client = client_of(&request);
+    let Some(quota) = app.admin_writes.count(client, Instant::now()) else {
         return next.run(request).await;
     };
-    let mut response = if quota.exceeded {
-        let problem =
-            Problem::new(Kind::RateLimited, "too many changes from this address; try again after Retry-After");
-        refused(request, problem).await
-    } else {
-        next.run(request).await
-    };
+    if quota.exceeded {
+        let message = "too many changes from this address; try again after Retry-After";
+        let problem = Problem::new(Kind::RateLimited, message).with_quota(quota);
+        return refused(request, problem.with_error("Too many admin requests, please try again later.")).await;
+    }
+    let mut response = next.run(request).await;
     quota.mark(response.headers_mut());
     response
 }

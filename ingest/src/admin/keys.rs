@@ -2,12 +2,15 @@
 //!
 //! | route | answer |
 //! |---|---|
-//! | `GET …` | `{keys: [{id, name, role, created_at, revoked_at}], total}`, newest first; never a key or its hash |
-//! | `POST …` `{name, role}` | 201 `{id, name, role, key}`: the only time the key is shown; `role` is `client` or `admin` |
+//! | `GET …` | `{keys: […], total}`, newest first; never a key, its hash or its secret |
+//! | `POST …` `{name, role[, limits][, identity_verification]}` | 201, the key as listed, with `key` and, where asked for, `identity_secret`: the only time they are shown |
+//! | `PUT …/{id}` `{[limits][, identity_verification]}` | the key as listed; `identity_secret` when it is new |
 //! | `DELETE …/{id}` | `{ok: true}`; revoking again changes nothing |
 //!
-//! A name has at most [`LIVE_KEYS`] live keys, so that one can be put in place before the other is revoked. Every process knows
-//! of a new or revoked key within [`crate::keys::REFRESH`].
+//! `role` is `client` or `admin`. `limits` is `{events_per_second, bytes_per_second, burst_seconds}`, whole numbers; what is absent or
+//! null is as in the settings, 0 is no limit. `identity_verification: true` gives a write key a secret (see [`crate::identity`]),
+//! `false` takes it away. A name has at most [`LIVE_KEYS`] live keys, so that one can be put in place before the other is revoked.
+//! Every process knows of a change within [`crate::keys::REFRESH`].
 
 use std::sync::Arc;
 
@@ -16,22 +19,25 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderValue};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
-use shared::domain::raw_object::RawObject;
 use sqlx::FromRow;
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 use super::documents::answered;
+use super::key_request::{self, Change, NewKey};
 use super::sent::{self, SMALL_BODY_BYTES};
 use crate::app::App;
 use crate::intake::ok;
-use crate::keys::{self, Role, configured};
+use crate::keys::{self, table::Limits};
 use crate::problem::{Kind, Problem};
 
 /// Live keys of one name.
 pub const LIVE_KEYS: i64 = 2;
+
+const COLUMNS: &str = "id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds,
+    identity_secret IS NOT NULL AS identity_verification";
 
 #[derive(Serialize)]
 struct Listed {
@@ -46,14 +52,28 @@ struct Shown {
     role: String,
     created_at: DateTime<Utc>,
     revoked_at: Option<DateTime<Utc>>,
+    #[sqlx(flatten)]
+    limits: Limits,
+    identity_verification: bool,
+}
+
+/// A key with what is shown once.
+#[derive(Serialize)]
+struct Opened {
+    #[serde(flatten)]
+    shown: Shown,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_secret: Option<String>,
 }
 
 /// `GET`.
 pub async fn list(State(app): State<Arc<App>>) -> Response {
     let list = async {
         let read = |pool: PgPool| async move {
-            let sql = "SELECT id, name, role, created_at, revoked_at FROM api_keys ORDER BY created_at DESC, id";
-            sqlx::query_as::<_, Shown>(sql).fetch_all(&pool).await
+            let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created_at DESC, id");
+            sqlx::query_as::<_, Shown>(&sql).fetch_all(&pool).await
         };
         let keys = app.database.run(read).await?;
         let total = keys.len();
@@ -66,27 +86,39 @@ pub async fn list(State(app): State<Arc<App>>) -> Response {
 pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     let create = async {
         let sent = sent::object(&app, request, SMALL_BODY_BYTES, Kind::InvalidKey).await?;
-        let (name, role) = asked(&sent)?;
-        // Two random UUIDs: 244 bits nobody can guess, in letters that survive every header.
-        let key = format!("ec_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        let (hash, stored) = (keys::hash(&key).to_vec(), name.clone());
-        let id = app.database.run(|pool| insert(pool, stored, role, hash)).await?;
-        let id = id.ok_or_else(|| {
+        let asked = key_request::new_key(&sent)?;
+        let key = format!("ec_{}", random_hex()?);
+        let identity_secret = if asked.identity_verification == Some(true) { Some(random_hex()?) } else { None };
+        let (hash, secret, name) = (keys::hash(&key).to_vec(), identity_secret.clone(), asked.name.clone());
+        let shown = app.database.run(|pool| insert(pool, asked, hash, secret)).await?.ok_or_else(|| {
             let message = format!("{name} has {LIVE_KEYS} live keys already: revoke one of them first");
             Problem::new(Kind::Conflict, message)
         })?;
-        let mut response = ok(&json!({"id": id, "name": name, "role": role.as_str(), "key": key}))?;
+        let mut response = once(&Opened { shown, key: Some(key), identity_secret })?;
         *response.status_mut() = StatusCode::CREATED;
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     };
     answered(create.await)
 }
 
+/// `PUT /:id`.
+pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+    let change = async {
+        let id: Uuid = id.parse().map_err(|_| not_found())?;
+        let sent = sent::object(&app, request, SMALL_BODY_BYTES, Kind::InvalidKey).await?;
+        let asked = key_request::change(&sent)?;
+        let secret = random_hex()?;
+        let fresh = secret.clone();
+        let (shown, is_fresh) =
+            app.database.run(move |pool| update(pool, id, asked, fresh)).await?.ok_or_else(not_found)?;
+        once(&Opened { shown, key: None, identity_secret: is_fresh.then_some(secret) })
+    };
+    answered(change.await)
+}
+
 /// `DELETE /:id`.
 pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let revoke = async {
-        let not_found = || Problem::new(Kind::NotFound, "there is nothing with this id").with_error("Key not found");
         let id: Uuid = id.parse().map_err(|_| not_found())?;
         let revoke = |pool: PgPool| async move {
             let sql = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1";
@@ -101,40 +133,81 @@ pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
 }
 
 /// Adds a key; `None` when the name has enough of them.
-async fn insert(pool: PgPool, name: String, role: Role, hash: Vec<u8>) -> Result<Option<Uuid>, sqlx::Error> {
+async fn insert(
+    pool: PgPool,
+    asked: NewKey,
+    hash: Vec<u8>,
+    secret: Option<String>,
+) -> Result<Option<Shown>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     // Two at once must not both find room. Reading keys goes on.
     sqlx::query("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
-    let id = sqlx::query_scalar(
-        "INSERT INTO api_keys (name, role, hash) SELECT $1, $2, $3
-          WHERE (SELECT count(*) FROM api_keys WHERE name = $1 AND revoked_at IS NULL) < $4 RETURNING id",
-    )
-    .bind(name)
-    .bind(role.as_str())
-    .bind(hash)
-    .bind(LIVE_KEYS)
-    .fetch_optional(&mut *transaction)
-    .await?;
+    let sql = format!(
+        "INSERT INTO api_keys (name, role, hash, identity_secret, events_per_second, bytes_per_second, burst_seconds)
+         SELECT $1, $2, $3, $4, $5, $6, $7
+          WHERE (SELECT count(*) FROM api_keys WHERE name = $1 AND revoked_at IS NULL) < $8 RETURNING {COLUMNS}"
+    );
+    let shown = sqlx::query_as(&sql)
+        .bind(asked.name)
+        .bind(asked.role.as_str())
+        .bind(hash)
+        .bind(secret)
+        .bind(asked.limits.events_per_second)
+        .bind(asked.limits.bytes_per_second)
+        .bind(asked.limits.burst_seconds)
+        .bind(LIVE_KEYS)
+        .fetch_optional(&mut *transaction)
+        .await?;
     transaction.commit().await?;
-    Ok(id)
+    Ok(shown)
 }
 
-fn asked(sent: &RawObject) -> Result<(String, Role), Problem> {
-    let text = |key: &str| sent.get(key).and_then(|raw| String::deserialize(raw).ok());
-    let mut details = Vec::new();
-    let mut fault = |field: &str, message: &str| {
-        details.push(json!({"type": "field", "path": field, "msg": message, "location": "body"}));
-    };
-    let name = text("name").filter(|name| configured::is_name(name));
-    if name.is_none() {
-        fault("name", "must be 1 to 64 letters, digits, `_`, `-` or `.`");
+/// Changes a key; says whether it now has the fresh secret. `None`: there is no such key.
+async fn update(pool: PgPool, id: Uuid, asked: Change, fresh: String) -> Result<Option<(Shown, bool)>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct Changed {
+        #[sqlx(flatten)]
+        shown: Shown,
+        is_fresh: bool,
     }
-    let role = text("role").and_then(|role| Role::parse(&role));
-    if role.is_none() {
-        fault("role", "must be client or admin");
-    }
-    name.zip(role).ok_or_else(|| {
-        let message = r#"a key needs {"name", "role"}: see details"#;
-        Problem::new(Kind::InvalidKey, message).with("details", details.into())
-    })
+    let limits = asked.limits.unwrap_or_default();
+    let sql = format!(
+        "UPDATE api_keys SET
+            events_per_second = CASE WHEN $2 THEN $3 ELSE events_per_second END,
+            bytes_per_second = CASE WHEN $2 THEN $4 ELSE bytes_per_second END,
+            burst_seconds = CASE WHEN $2 THEN $5 ELSE burst_seconds END,
+            identity_secret = CASE WHEN $6 AND role = 'client' THEN coalesce(identity_secret, $7)
+                                   WHEN $6 IS NULL THEN identity_secret END
+          WHERE id = $1 RETURNING {COLUMNS}, coalesce(identity_secret = $7, false) AS is_fresh"
+    );
+    let changed: Option<Changed> = sqlx::query_as(&sql)
+        .bind(id)
+        .bind(asked.limits.is_some())
+        .bind(limits.events_per_second)
+        .bind(limits.bytes_per_second)
+        .bind(limits.burst_seconds)
+        .bind(asked.identity_verification)
+        .bind(fresh)
+        .fetch_optional(&pool)
+        .await?;
+    Ok(changed.map(|changed| (changed.shown, changed.is_fresh)))
+}
+
+/// 256 bits that nobody can guess, in letters that survive every header.
+fn random_hex() -> Result<String, Problem> {
+    let mut bytes = [0; 32];
+    let failed = |e| Problem::new(Kind::Internal, "this failed on our side").caused_by(e);
+    getrandom::fill(&mut bytes).map_err(failed)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn not_found() -> Problem {
+    Problem::new(Kind::NotFound, "there is nothing with this id").with_error("Key not found")
+}
+
+/// An answer that no cache may keep.
+fn once(opened: &Opened) -> Result<Response, Problem> {
+    let mut response = ok(opened)?;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }

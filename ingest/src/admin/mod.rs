@@ -17,6 +17,7 @@ pub mod features;
 pub mod gate;
 pub mod history;
 pub mod if_match;
+pub mod key_request;
 pub mod keys;
 pub mod members;
 pub mod paging;

@@ -55,7 +55,7 @@ pub async fn take(
     request: axum::extract::Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let mut arrivals = Arrivals::begin(&app.metrics);
+    let mut arrivals = Arrivals::begin(&app);
     let result = match admit(&app, &parts.headers, body, importance, app.settings.max_body_bytes).await {
         Ok(admitted) => accept(&app, &parts, shape, admitted, &mut arrivals).await,
         Err(problem) => Err(problem),
@@ -82,6 +82,7 @@ async fn accept(
         Some(caller) => caller,
         None => app.door.caller_in_body(write_key(&batch).as_deref())?,
     };
+    arrivals.came_with(&caller.source);
     let events = batch.events.len();
     if events == 0 {
         return Err(Problem::new(Kind::EmptyBatch, "the batch is empty; send at least one event"));
@@ -94,6 +95,7 @@ async fn accept(
             format!("the batch has {events} events; at most {most} are allowed"),
         ));
     }
+    caller.spend(events, text.len())?;
 
     let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let read = read_all(app, parts, &caller, &batch, &mut packing, arrivals).await?;
@@ -141,6 +143,7 @@ async fn read_all<'a>(
         }
         match normalise(raw, None, index, &request, || Uuid::new_v4().as_u128()) {
             Ok(event) => {
+                arrivals.saw(&event);
                 let key = event.user_key(&app.settings.pipeline.placeholders);
                 let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
                 let counted = || event.trigger().is_some_and(|name| snapshot.catalog.is_counted(name));
@@ -150,7 +153,7 @@ async fn read_all<'a>(
             }
             Err(rejection) => {
                 let rejected = Rejected::new(index, rejection);
-                arrivals.reject_one(rejected.code);
+                arrivals.reject_one(raw, &rejected);
                 read.rejected.push(rejected);
             }
         }

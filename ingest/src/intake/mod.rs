@@ -1,7 +1,7 @@
 //! The routes that take events in. Each request passes the same gates, in this order:
 //!
-//! ready? → budget → key in the headers → body (read, decoded) → key in the body → parse → publish, and meanwhile match → answer
-//! after the acknowledgement.
+//! ready? → budget → key in the headers, and what it has left → body (read, decoded) → key in the body → its share of events and
+//! bytes → parse → publish, and meanwhile match → answer after the acknowledgement.
 //!
 //! [`single`] answers the routes of one event, [`batch`] those of many; [`arrivals`] keeps the books, [`packing`] cuts events into
 //! submissions, [`refusal`] words what is wrong with an event.
@@ -59,6 +59,9 @@ async fn gates(
     let announced = body::announced_bytes(headers, limit_bytes)?;
     let mut share = app.budget.take(importance, announced)?;
     let caller = app.door.caller_in_headers(headers)?;
+    if let Some(caller) = &caller {
+        caller.meter.admit(&caller.source)?;
+    }
     let body = body::read(headers, body, limit_bytes, &mut share).await?;
     Ok(Admitted { body, share, caller })
 }
@@ -68,7 +71,7 @@ fn finish(result: Result<Response, Problem>, arrivals: &mut Arrivals<'_>) -> Res
     match result {
         Ok(response) => response,
         Err(problem) => {
-            arrivals.reject_rest(problem.kind().code());
+            arrivals.reject_rest(&problem);
             problem.into_response()
         }
     }

@@ -17,12 +17,15 @@ use uuid::Uuid;
 
 use super::arrivals::Arrivals;
 use super::packing::{Packing, Places};
-use super::{Admitted, admit, finish, idempotency_key, ok, refusal};
+use super::refusal::{self, Rejected};
+use super::{Admitted, admit, finish, idempotency_key, ok};
 use crate::app::App;
 use crate::budget::Importance;
+use crate::identity;
 use crate::inline::{self, Matched};
 use crate::problem::{Kind, Problem};
 use crate::profile;
+use crate::query::Query;
 
 /// An event of the largest size, and room for how it may be written.
 pub const BODY_BYTES: usize = 2 << 20;
@@ -37,7 +40,7 @@ pub async fn take(State(app): State<Arc<App>>, kind: EventType, request: axum::e
     let (parts, body) = request.into_parts();
     let importance = if kind == EventType::Identify { Importance::Profile } else { Importance::Event };
     let limit = BODY_BYTES.min(app.settings.max_body_bytes);
-    let mut arrivals = Arrivals::begin(&app.metrics);
+    let mut arrivals = Arrivals::begin(&app);
     let result = match admit(&app, &parts.headers, body, importance, limit).await {
         Ok(admitted) => accept(&app, kind, &parts, admitted, &mut arrivals).await,
         Err(problem) => Err(problem),
@@ -60,6 +63,8 @@ async fn accept(
         Some(caller) => caller,
         None => app.door.caller_in_body(envelope::write_key(raw).as_deref())?,
     };
+    arrivals.came_with(&caller.source);
+    caller.spend(1, text.len())?;
     let request = Request {
         source: &caller.source,
         received_at: Utc::now(),
@@ -72,15 +77,18 @@ async fn accept(
     let event = match normalise(raw, Some(kind), 0, &request, || Uuid::new_v4().as_u128()) {
         Ok(event) => event,
         Err(rejection) => {
-            arrivals.reject_rest(refusal::reason(&rejection.violations));
-            return Err(refusal::of_single(raw, &rejection));
+            let problem = refusal::of_single(raw, &rejection);
+            arrivals.reject_one(raw, &Rejected::new(0, rejection));
+            return Err(problem);
         }
     };
 
+    arrivals.saw(&event);
     let key = event.user_key(&app.settings.pipeline.placeholders);
     let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
     let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
     let published = packing.submit(app, &mut share)?;
+    let verified = identity::is_verified(&caller, key, &parts.headers, &Query::parse(parts.uri.query()));
     let success = parts.uri.path().starts_with(SECOND_GENERATION).then_some(true);
     let remember = |places: &Places, shown: &[&str]| {
         if let Some(key) = key {
@@ -89,7 +97,10 @@ async fn accept(
     };
     match kind {
         EventType::Track => {
-            let matched = inline::matched(app, &event, key).await;
+            let matched = match verified {
+                true => inline::matched(app, &event, key).await,
+                false => Matched::withheld(identity::NOT_VERIFIED),
+            };
             let places = published.outcome().await?;
             arrivals.accept_rest();
             remember(&places, &matched.counted());
@@ -97,7 +108,8 @@ async fn accept(
         }
         EventType::Identify => {
             let before = match key {
-                Some(key) => profile::traits(app, key).await,
+                Some(key) if verified => profile::traits(app, key).await,
+                Some(_) => None,
                 None => Some(Traits::default()),
             };
             let places = published.outcome().await?;

@@ -16,10 +16,17 @@ pub struct ConfiguredKey {
     pub key: Secret,
     /// What it opens.
     pub role: Role,
+    /// For identity verification.
+    pub identity_secret: Option<Secret>,
 }
 
-/// Reads both lists. `mistake` is told what is wrong, never with the key itself.
-pub fn read(client: &[String], admin: &[String], mut mistake: impl FnMut(String)) -> Vec<ConfiguredKey> {
+/// Reads both lists, and the identity secrets of write keys. `mistake` is told what is wrong, never with a key or secret itself.
+pub fn read(
+    client: &[String],
+    admin: &[String],
+    identity_secrets: &[String],
+    mut mistake: impl FnMut(String),
+) -> Vec<ConfiguredKey> {
     let mut keys = Vec::with_capacity(client.len() + admin.len());
     for (list, variable, role) in [(client, "CLIENT_API_KEYS", Role::Client), (admin, "ADMIN_API_KEYS", Role::Admin)] {
         for (position, entry) in (1..).zip(list) {
@@ -28,6 +35,15 @@ pub fn read(client: &[String], admin: &[String], mut mistake: impl FnMut(String)
                 Err(why) => mistake(format!("{variable}: entry {position} {why}")),
             }
         }
+    }
+    for (position, entry) in (1..).zip(identity_secrets) {
+        let (name, secret) = entry.split_once(':').map_or(("", ""), |(name, secret)| (name.trim(), secret.trim()));
+        let mut named = keys.iter_mut().filter(|key| key.role == Role::Client && key.name == name).peekable();
+        if secret.is_empty() || named.peek().is_none() {
+            let why = "is not `name:secret` with a name that a key in CLIENT_API_KEYS has";
+            mistake(format!("IDENTITY_SECRETS: entry {position} {why}"));
+        }
+        named.for_each(|key| key.identity_secret = Some(Secret::from(secret.to_owned())));
     }
     keys
 }
@@ -50,7 +66,7 @@ fn entry_of(entry: &str, role: Role, position: usize) -> Result<ConfiguredKey, &
     if key.is_empty() || key.contains(':') || key.len() > super::KEY_BYTES {
         return Err("is not `key` or `name:key` with a key of 1 to 255 bytes and no colon");
     }
-    Ok(ConfiguredKey { name, key: Secret::from(key.to_owned()), role })
+    Ok(ConfiguredKey { name, key: Secret::from(key.to_owned()), role, identity_secret: None })
 }
 
 #[cfg(test)]
@@ -61,7 +77,7 @@ mod tests {
     fn entries_may_carry_a_name() {
         let mut said = Vec::new();
         let keys =
-            read(&["abc".to_owned(), "web: k2".to_owned(), "bad name:k3".to_owned()], &["root".to_owned()], |m| {
+            read(&["abc".to_owned(), "web: k2".to_owned(), "bad name:k3".to_owned()], &["root".to_owned()], &[], |m| {
                 said.push(m)
             });
         let named: Vec<_> = keys.iter().map(|k| (k.name.as_str(), k.key.expose(), k.role)).collect();
@@ -71,5 +87,17 @@ mod tests {
         );
         assert_eq!(said.len(), 1);
         assert!(said[0].contains("entry 3") && !said[0].contains("k3"), "{said:?}");
+    }
+
+    #[test]
+    fn identity_secrets_go_to_the_write_keys_of_their_name() {
+        let list = |entries: &[&str]| entries.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>();
+        let mut said = Vec::new();
+        let secrets = list(&["web:s3cret", "admin-1:no", "nobody:no", "web"]);
+        let keys = read(&list(&["web:k1", "web:k2", "app:k3"]), &list(&["root"]), &secrets, |m| said.push(m));
+        let with: Vec<_> = keys.iter().filter(|k| k.identity_secret.is_some()).map(|k| k.key.expose()).collect();
+        assert_eq!(with, ["k1", "k2"]);
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(said.iter().all(|m| m.contains("IDENTITY_SECRETS") && !m.contains("s3cret")));
     }
 }

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use self::configured::ConfiguredKey;
+use crate::fair_use::meter::{Allowance, Meter, OwnAllowance};
+use crate::identity::IdentitySecret;
+use crate::problem::Problem;
 
 /// Longest key that is looked at.
 pub const KEY_BYTES: usize = 255;
@@ -59,6 +62,17 @@ pub struct Caller {
     pub source: Arc<str>,
     /// What it opens.
     pub role: Role,
+    /// How much it may send.
+    pub meter: Arc<Meter>,
+    /// When set, reads for a user must prove which user it is.
+    pub identity: Option<Arc<IdentitySecret>>,
+}
+
+impl Caller {
+    /// Counts what was sent.
+    pub fn spend(&self, events: usize, bytes: usize) -> Result<(), Problem> {
+        self.meter.spend(events, bytes, &self.source)
+    }
 }
 
 /// What is known about a presented key.
@@ -78,6 +92,21 @@ pub struct Keys {
     configured: HashMap<KeyHash, Caller>,
     table: RwLock<Arc<Table>>,
     keep_for: Duration,
+    /// Of keys without a limit of their own.
+    allowance: Allowance,
+}
+
+/// A key as the table has it.
+#[derive(Debug)]
+pub struct StoredKey {
+    /// Source of its events.
+    pub name: String,
+    /// What it opens.
+    pub role: Role,
+    /// Limits of its own.
+    pub allowance: OwnAllowance,
+    /// For identity verification.
+    pub identity_secret: Option<String>,
 }
 
 /// The table's keys at one moment; `None` before the first read.
@@ -90,11 +119,22 @@ struct Table {
 impl Keys {
     /// Keys of the environment, and an empty table. Table keys stay valid for `keep_for` after the last good read.
     #[must_use]
-    pub fn new(configured: &[ConfiguredKey], keep_for: Duration) -> Self {
-        let caller = |k: &ConfiguredKey| Caller { source: k.name.as_str().into(), role: k.role };
+    pub fn new(configured: &[ConfiguredKey], keep_for: Duration, allowance: Allowance) -> Self {
+        let caller = |k: &ConfiguredKey| Caller {
+            source: k.name.as_str().into(),
+            role: k.role,
+            meter: Arc::new(Meter::new(allowance)),
+            identity: k.identity_secret.as_ref().map(|secret| Arc::new(IdentitySecret::new(secret.expose()))),
+        };
         // Admin keys come last in the list, so a key in both lists opens both.
         let configured = configured.iter().map(|k| (hash(k.key.expose()), caller(k))).collect();
-        Self { configured, table: RwLock::default(), keep_for }
+        Self { configured, table: RwLock::default(), keep_for, allowance }
+    }
+
+    /// What a key without limits of its own may send.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        self.allowance
     }
 
     /// Looks a key up.
@@ -122,7 +162,20 @@ impl Keys {
         self.table.read().unwrap_or_else(PoisonError::into_inner).read_at.map(|at| at.elapsed())
     }
 
-    fn replace_table(&self, keys: HashMap<KeyHash, Caller>) {
+    /// Puts what was read in the place of what was known. A meter goes on as it stands, unless its limits have changed.
+    fn replace_table(&self, stored: HashMap<KeyHash, StoredKey>) {
+        let before = Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner));
+        let caller = |hash: &KeyHash, key: StoredKey| {
+            let allowance = key.allowance.or(self.allowance);
+            let known = before.keys.get(hash).map(|caller| &caller.meter).filter(|m| m.allowance() == allowance);
+            Caller {
+                source: key.name.into(),
+                role: key.role,
+                meter: known.map_or_else(|| Arc::new(Meter::new(allowance)), Arc::clone),
+                identity: key.identity_secret.map(|secret| Arc::new(IdentitySecret::new(&secret))),
+            }
+        };
+        let keys = stored.into_iter().map(|(hash, key)| (hash, caller(&hash, key))).collect();
         let table = Arc::new(Table { keys, read_at: Some(Instant::now()) });
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
     }
@@ -139,8 +192,13 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        let configured = configured::read(&["web:k1".to_owned()], &["root:k9".to_owned()], |m| panic!("{m}"));
-        Keys::new(&configured, Duration::from_secs(60))
+        let configured = configured::read(&["web:k1".to_owned()], &["root:k9".to_owned()], &[], |m| panic!("{m}"));
+        Keys::new(&configured, Duration::from_secs(60), Allowance::UNLIMITED)
+    }
+
+    fn stored(allowance: OwnAllowance) -> HashMap<KeyHash, StoredKey> {
+        let key = StoredKey { name: "app".to_owned(), role: Role::Client, allowance, identity_secret: None };
+        HashMap::from([(hash("k2"), key)])
     }
 
     #[test]
@@ -154,8 +212,7 @@ mod tests {
     fn an_unknown_key_is_refused_only_while_the_table_is_known() {
         let keys = keys();
         assert!(matches!(keys.look_up("k2"), Lookup::CannotTell));
-        let caller = Caller { source: "app".into(), role: Role::Client };
-        keys.replace_table(HashMap::from([(hash("k2"), caller)]));
+        keys.replace_table(stored(OwnAllowance::default()));
         assert!(matches!(keys.look_up("k2"), Lookup::Known(c) if &*c.source == "app"));
         assert!(matches!(keys.look_up("k3"), Lookup::Unknown));
         assert!(matches!(keys.look_up(&"k".repeat(300)), Lookup::Unknown));
@@ -164,10 +221,25 @@ mod tests {
     #[test]
     fn a_stale_table_still_knows_its_keys_but_no_strangers() {
         let keys = keys();
-        let caller = Caller { source: "app".into(), role: Role::Client };
+        keys.replace_table(stored(OwnAllowance::default()));
+        let known = keys.table.read().unwrap().keys.clone();
         let read_at = Instant::now().checked_sub(Duration::from_secs(30));
-        *keys.table.write().unwrap() = Arc::new(Table { keys: HashMap::from([(hash("k2"), caller)]), read_at });
+        *keys.table.write().unwrap() = Arc::new(Table { keys: known, read_at });
         assert!(matches!(keys.look_up("k2"), Lookup::Known(_)));
         assert!(matches!(keys.look_up("k3"), Lookup::CannotTell));
+    }
+
+    #[test]
+    fn a_refresh_fills_no_bucket_but_new_limits_count_at_once() {
+        let keys = keys();
+        let own =
+            |events_per_second| OwnAllowance { events_per_second: Some(events_per_second), ..OwnAllowance::default() };
+        let admitted = || matches!(keys.look_up("k2"), Lookup::Known(c) if c.spend(5, 0).is_ok());
+        keys.replace_table(stored(own(1)));
+        assert!(admitted() && !admitted());
+        keys.replace_table(stored(own(1)));
+        assert!(!admitted());
+        keys.replace_table(stored(own(0)));
+        assert!(admitted() && admitted());
     }
 }

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+use sqlx::FromRow;
 use sqlx::postgres::PgPool;
 
-use super::{Caller, KeyHash, Keys, REFRESH, Role};
+use super::{KeyHash, Keys, REFRESH, Role, StoredKey};
+use crate::fair_use::meter::OwnAllowance;
 
 /// Reads the table again and again; the caller runs it as a task of its own. While the database is away the last snapshot ages.
 pub async fn keep_current(pool: PgPool, keys: Arc<Keys>) {
@@ -26,15 +29,52 @@ pub async fn keep_current(pool: PgPool, keys: Arc<Keys>) {
     }
 }
 
-async fn read(pool: &PgPool) -> Result<HashMap<KeyHash, Caller>, sqlx::Error> {
-    let rows: Vec<(String, String, Vec<u8>)> =
-        sqlx::query_as("SELECT name, role, hash FROM api_keys WHERE revoked_at IS NULL").fetch_all(pool).await?;
+#[derive(FromRow)]
+struct Row {
+    name: String,
+    role: String,
+    hash: Vec<u8>,
+    #[sqlx(flatten)]
+    limits: Limits,
+    identity_secret: Option<String>,
+}
+
+/// The limits of a key, as columns and as the admin API shows them; absent ones are as in the settings.
+#[derive(Debug, Clone, Copy, Default, FromRow, Serialize)]
+pub struct Limits {
+    /// 0: no limit.
+    pub events_per_second: Option<i64>,
+    /// 0: no limit.
+    pub bytes_per_second: Option<i64>,
+    /// At least 1.
+    pub burst_seconds: Option<i32>,
+}
+
+impl From<Limits> for OwnAllowance {
+    fn from(row: Limits) -> Self {
+        let whole = |limit: Option<i64>| limit.and_then(|limit| u64::try_from(limit).ok());
+        Self {
+            events_per_second: whole(row.events_per_second),
+            bytes_per_second: whole(row.bytes_per_second),
+            burst_seconds: row.burst_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
+        }
+    }
+}
+
+async fn read(pool: &PgPool) -> Result<HashMap<KeyHash, StoredKey>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT name, role, hash, events_per_second, bytes_per_second, burst_seconds, identity_secret
+           FROM api_keys WHERE revoked_at IS NULL",
+    )
+    .fetch_all(pool)
+    .await?;
     let mut keys = HashMap::with_capacity(rows.len());
-    for (name, role, hash) in rows {
-        let role = if role == Role::Admin.as_str() { Role::Admin } else { Role::Client };
+    for row in rows {
+        let role = if row.role == Role::Admin.as_str() { Role::Admin } else { Role::Client };
         // The schema holds every hash to 32 bytes.
-        if let Ok(hash) = KeyHash::try_from(hash) {
-            keys.insert(hash, Caller { source: name.into(), role });
+        if let Ok(hash) = KeyHash::try_from(row.hash) {
+            let (name, identity_secret) = (row.name, row.identity_secret);
+            keys.insert(hash, StoredKey { name, role, allowance: row.limits.into(), identity_secret });
         }
     }
     Ok(keys)

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use super::{Context, Incoming, known, matches, profiles, resends, rows, totals, walk};
+use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, totals, walk};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -64,8 +64,7 @@ pub async fn apply(
     matches::convert(transaction, &walked.conversions).await?;
     totals::add(transaction, &walked.shown).await?;
 
-    Ok(Applied {
-        fresh: fresh.iter().map(|i| (i.line.seq, i.line.partition, i.line.position)).collect(),
-        matches: walked.matches.len() as u64,
-    })
+    let fresh = fresh.iter().map(|incoming| incoming.place()).collect();
+    duplicates::record(transaction, group, &fresh, plan).await?;
+    Ok(Applied { fresh, matches: walked.matches.len() as u64 })
 }

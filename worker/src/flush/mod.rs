@@ -1,7 +1,8 @@
 //! One flush: everything that was read, with all its effects and the new positions, in one transaction.
 //!
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] ([`resends`], events,
-//! then, only for events that were new, what is [`known`], the [`walk`], and its traits, links, matches and conversions) →
+//! then, only for events that were new, what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
+//! that they are [`duplicates`]) →
 //! [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
 //! Locks: partition rows in order of partition, rows that only their owner writes, and last the counters of global caps
@@ -13,6 +14,7 @@
 
 pub mod books;
 pub mod dead_letters;
+pub mod duplicates;
 pub mod effects;
 pub mod fence;
 pub mod known;
@@ -61,6 +63,14 @@ pub struct Incoming<'a> {
     pub line: &'a Line,
     /// What it says.
     pub event: Event<'a>,
+}
+
+impl Incoming<'_> {
+    /// Where it came from, as `(seq, partition, position)`.
+    #[must_use]
+    pub fn place(&self) -> (i64, i32, i32) {
+        (self.line.seq, self.line.partition, self.line.position)
+    }
 }
 
 /// What a committed flush did.

@@ -8,8 +8,13 @@ use chrono::NaiveDate;
 use shared::domain::day::oldest_kept;
 use sqlx::{Executor, PgPool};
 
-/// Rows of `late_ids` deleted per statement.
-const LATE_IDS_PER_STATEMENT: i64 = 10_000;
+/// Rows deleted per statement, of tables that are not partitioned.
+const ROWS_PER_STATEMENT: i64 = 10_000;
+/// What else is kept as long as events are.
+const EXPIRE: [&str; 2] = [
+    "DELETE FROM late_ids WHERE id IN (SELECT id FROM late_ids WHERE received_day < $1 LIMIT $2)",
+    "DELETE FROM duplicates WHERE event_id IN (SELECT event_id FROM duplicates WHERE last_received_at < $1 LIMIT $2)",
+];
 
 /// Drops everything that expired before `today`; gives back the names of the dropped partitions.
 pub async fn drop_expired(pool: &PgPool, today: NaiveDate, retention_days: u16) -> Result<Vec<String>, sqlx::Error> {
@@ -32,7 +37,9 @@ pub async fn drop_expired(pool: &PgPool, today: NaiveDate, retention_days: u16) 
         dropped.push(table);
     }
     drop_leftovers(pool, oldest, &mut dropped).await?;
-    expire_late_ids(pool, oldest).await?;
+    for delete in EXPIRE {
+        expire_rows(pool, delete, oldest).await?;
+    }
     Ok(dropped)
 }
 
@@ -53,15 +60,10 @@ async fn drop_leftovers(pool: &PgPool, oldest: NaiveDate, dropped: &mut Vec<Stri
     Ok(())
 }
 
-async fn expire_late_ids(pool: &PgPool, oldest: NaiveDate) -> Result<(), sqlx::Error> {
+async fn expire_rows(pool: &PgPool, delete: &str, oldest: NaiveDate) -> Result<(), sqlx::Error> {
     loop {
-        let gone =
-            sqlx::query("DELETE FROM late_ids WHERE id IN (SELECT id FROM late_ids WHERE received_day < $1 LIMIT $2)")
-                .bind(oldest)
-                .bind(LATE_IDS_PER_STATEMENT)
-                .execute(pool)
-                .await?;
-        if gone.rows_affected() < LATE_IDS_PER_STATEMENT.unsigned_abs() {
+        let gone = sqlx::query(delete).bind(oldest).bind(ROWS_PER_STATEMENT).execute(pool).await?;
+        if gone.rows_affected() < ROWS_PER_STATEMENT.unsigned_abs() {
             return Ok(());
         }
     }

@@ -1,0 +1,100 @@
+//! "Where is my event?": `GET /v1/events/{message_id}?user_id=…` tells what became of an event.
+//!
+//! `message_id` is the client's own (`messageId`, or EmbeddedCraft's `event_id`), or the `id` that a reply gave. `user_id` (or
+//! `anonymous_id`) says whose event it was; admins may leave it out when they ask by `id`. `timestamp`, the event's own time as it
+//! was sent, makes it one look-up; without it the user's latest [`stored::MOST_EVENTS`] events are looked through. A write key is told
+//! only of events that came with a key of its name.
+//!
+//! The answer is `{message_id, status, stored, queued, dead, complete[, notes]}`:
+//! - `stored`: its row, with the campaigns it matched and how many copies of it were dropped since (`duplicates`);
+//! - `queued`: where it waits in the stream, behind how many messages; with `duplicate: true` when it is stored already;
+//! - `dead`: why it could not be stored.
+//!
+//! `status` is the first that holds of `stored`, `queued`, `dead`; 404 when none does. Everything is as of one moment: positions and
+//! rows are read in one snapshot, and what is not in it must lie behind these positions in the stream ([`queued`]). Where not
+//! everything could be looked at, `complete` is false, `notes` say why, and an event that was not found is `unknown`.
+//! An event may have several entries: other types or hours under one message id are other events.
+
+pub mod asked;
+pub mod dead;
+pub mod queued;
+pub mod stored;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use serde::Serialize;
+use sqlx::postgres::PgPool;
+
+use self::asked::Asked;
+use self::dead::Dead;
+use self::queued::Queued;
+use self::stored::Stored;
+use crate::app::App;
+use crate::database::moment;
+use crate::intake::ok;
+use crate::problem::{Kind, Problem};
+use crate::query::Query;
+
+/// What became of an event.
+#[derive(Debug, Serialize)]
+struct Receipt<'a> {
+    message_id: &'a str,
+    status: &'static str,
+    stored: Vec<Stored>,
+    queued: Vec<Queued>,
+    dead: Vec<Dead>,
+    complete: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+/// `GET /v1/events/{message_id}`.
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    answer(&app, &name, &headers, query.as_deref()).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn answer(app: &App, name: &str, headers: &HeaderMap, query: Option<&str>) -> Result<Response, Problem> {
+    let caller = app.door.client(headers)?;
+    let query = Query::parse(query);
+    let asked = Arc::new(Asked::read(app, name, &caller, headers, &query)?);
+
+    let of = Arc::clone(&asked);
+    let (stored, dead, positions, mut notes) = app
+        .database
+        .run(move |pool: PgPool| async move {
+            let mut notes = Vec::new();
+            let mut moment = moment(&pool).await?;
+            let positions = queued::positions(&mut moment, &of).await?;
+            let stored = stored::read(&mut moment, &of, &mut notes).await?;
+            let dead = dead::read(&mut moment, &of, &mut notes).await?;
+            moment.commit().await?;
+            Ok((stored, dead, positions, notes))
+        })
+        .await?;
+    let mut queued = queued::find(app, &asked, &positions, &mut notes).await;
+    for waiting in &mut queued {
+        waiting.duplicate = stored.iter().any(|row| row.id == waiting.id);
+    }
+
+    let found = [("stored", !stored.is_empty()), ("queued", !queued.is_empty()), ("dead", !dead.is_empty())];
+    let status = match found.iter().find(|(_, holds)| *holds) {
+        Some((status, _)) => *status,
+        None if notes.is_empty() => return Err(not_found()),
+        None => "unknown",
+    };
+    ok(&Receipt { message_id: &asked.name, status, stored, queued, dead, complete: notes.is_empty(), notes })
+}
+
+fn not_found() -> Problem {
+    let message = "no event of this user with this id was accepted, or it is past the retention; a request that was answered with \
+                   an error must be sent again";
+    Problem::new(Kind::NotFound, message).with_error("Event not found")
+}
