@@ -27,12 +27,12 @@ const NASTY: [&str; 16] = [
     "00000000-0000-0000-0000-00000000000g",
 ];
 
-/// Every route with a value in place of each parameter.
+/// Every route with a value in place of each parameter, but for the stream, whose answer has no end.
 fn paths_with(value: &str) -> Vec<String> {
     let fill = |path: &&str| {
         ["{id}", "{key}", "{user_id}"].iter().fold((*path).to_owned(), |path, name| path.replace(name, value))
     };
-    ingest::router::PATHS.iter().map(fill).collect()
+    ingest::router::PATHS.iter().filter(|path| !path.ends_with("/stream")).map(fill).collect()
 }
 
 #[tokio::test]
@@ -79,6 +79,7 @@ async fn a_wrong_method_is_answered_405_with_allow_and_an_unknown_path_404() {
         for method in ["GET", "POST", "DELETE"] {
             let answer = door.knock(path, &request(method, path, &headers, b"{}")).await;
             assert!([400, 404].contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
+            assert_eq!(answer.status == 404, answer.json()["availableRoutes"].is_array(), "{method} {path}");
         }
     }
     door.close().await;
@@ -252,8 +253,8 @@ async fn a_document_that_no_program_could_use_is_refused_with_its_faults() {
             assert_eq!(answer.status, 400, "{what} to {path}: {}", answer.text());
         }
     }
-    let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(20 << 20));
-    let answer = door.knock("20 MB", &request("POST", "/v1/admin/campaigns", &[admin], large.as_bytes())).await;
+    let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(ingest::admin::campaigns::BODY_BYTES));
+    let answer = door.knock("too large", &request("POST", "/v1/admin/campaigns", &[admin], large.as_bytes())).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
     for table in ["campaigns", "segments", "features"] {
         assert_eq!(pipeline.database.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
