@@ -17,30 +17,46 @@ use serde_json::value::RawValue;
 use shared::domain::campaign::assignment::{Who, place};
 use shared::domain::feature::Flag;
 use shared::domain::rules::Facts;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::identity;
 use crate::intake::ok;
+use crate::openapi::parameters::{OfUser, Verified};
+use crate::openapi::refusals::{AboutUser, AsksDatabase, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, ProfileCounts};
 use crate::query::Query;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FlagForUser)]
 struct Shown<'a> {
     key: &'a str,
     enabled: bool,
+    /// Any JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
     value: Option<&'a RawValue>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FlagValue)]
 struct Value<'a> {
     key: &'a str,
     enabled: bool,
+    /// Any JSON.
+    #[schema(value_type = Option<serde_json::Value>, required)]
     value: Option<&'a RawValue>,
 }
 
-/// `GET /v1/features/{key}`.
+/// Is a flag on for a user, and its value.
+///
+/// An unknown flag, one that is malformed and one that is off are all `enabled: false`, never 404.
+#[utoipa::path(
+    get, path = "/v1/features/{key}", operation_id = "flagForUser", tag = "For apps",
+    params(OfUser, Verified, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The flag.", body = Shown), ReadsParameters, AboutUser, AsksDatabase),
+)]
 pub async fn show(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
         ok(&Shown { key: &key, enabled: flag.is_some(), value: flag.and_then(|flag| flag.value.as_deref()) })
@@ -48,7 +64,12 @@ pub async fn show(state: State<Arc<App>>, Path(key): Path<String>, headers: Head
     if_on(state, &key, &headers, query, answer).await
 }
 
-/// `GET /v1/features/{key}/value`.
+/// The value of a flag for a user; null unless it is on.
+#[utoipa::path(
+    get, path = "/v1/features/{key}/value", operation_id = "flagValueForUser", tag = "For apps",
+    params(OfUser, Verified, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The value.", body = Value), ReadsParameters, AboutUser, AsksDatabase),
+)]
 pub async fn value(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
         ok(&Value { key: &key, enabled: flag.is_some(), value: flag.and_then(|flag| flag.value.as_deref()) })
@@ -56,7 +77,12 @@ pub async fn value(state: State<Arc<App>>, Path(key): Path<String>, headers: Hea
     if_on(state, &key, &headers, query, answer).await
 }
 
-/// `GET /v1/features/{key}/payload`: the bare JSON, null when there is none.
+/// The payload of a flag for a user: the bare JSON, null when there is none.
+#[utoipa::path(
+    get, path = "/v1/features/{key}/payload", operation_id = "flagPayloadForUser", tag = "For apps",
+    params(OfUser, Verified, ("key" = String, Path, description = "Of the flag.", example = "new_checkout")),
+    responses((status = 200, description = "The payload.", body = serde_json::Value), ReadsParameters, AboutUser, AsksDatabase),
+)]
 pub async fn payload(state: State<Arc<App>>, Path(key): Path<String>, headers: HeaderMap, query: RawQuery) -> Response {
     let answer = |flag: Option<&Flag>| {
         let payload = flag.and_then(|flag| flag.payload.as_deref()).map_or("null", RawValue::get);

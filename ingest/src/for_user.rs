@@ -29,9 +29,12 @@ use shared::domain::raw_object::RawObject;
 use shared::domain::rules::{Facts, Truth};
 use shared::domain::user_key::UserKey;
 use shared::store::catalog::Snapshot;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::identity;
+use crate::openapi::parameters::{IfNoneMatch, OfUser, Verified};
+use crate::openapi::refusals::{AboutUser, AsksDatabase, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, Profile, ProfileCounts};
 use crate::query::Query;
@@ -45,12 +48,33 @@ pub enum Generation {
     Second,
 }
 
-/// `GET /v1/campaigns`: `{campaigns}`.
+/// Campaigns for a user apart from any event.
+///
+/// By priority, then newest created first. Triggers do not count here; schedule, segments, caps, roll-out, hold-out and opt-out do.
+/// Asking is no match: it counts towards no cap. Only campaigns that match whatever the event may be are given.
+#[utoipa::path(
+    get, path = "/v1/campaigns", operation_id = "campaignsForUser", tag = "For apps", params(OfUser, Verified, IfNoneMatch),
+    responses(
+        (status = 200, description = "The campaigns.", body = Listed, headers(("ETag" = String))),
+        (status = 304, description = "Just what `If-None-Match` names.", headers(("ETag" = String))),
+        ReadsParameters, AboutUser, AsksDatabase,
+    ),
+)]
 pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     answer(&app, &headers, query.as_deref(), Generation::First).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// `GET /api/v1/nudge/fetch`: `{success, campaigns}`.
+/// Campaigns for a user, for apps of the second generation.
+///
+/// These match events themselves, so they are given all that some event could match, with `targeting` as the array that they read.
+#[utoipa::path(
+    get, path = "/api/v1/nudge/fetch", operation_id = "fetchCampaigns", tag = "For apps", params(OfUser, Verified, IfNoneMatch),
+    responses(
+        (status = 200, description = "The campaigns.", body = Fetched, headers(("ETag" = String))),
+        (status = 304, description = "Just what `If-None-Match` names.", headers(("ETag" = String))),
+        ReadsParameters, AboutUser, AsksDatabase,
+    ),
+)]
 pub async fn fetch(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     answer(&app, &headers, query.as_deref(), Generation::Second).await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -113,16 +137,22 @@ pub fn shown<'a>(
     shown
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = CampaignsForUser)]
+struct Listed<'a> {
+    #[schema(value_type = Vec<Object>)]
+    campaigns: Vec<&'a RawValue>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = FetchedCampaigns)]
+struct Fetched {
+    success: bool,
+    #[schema(value_type = Vec<Object>)]
+    campaigns: Vec<RawObject>,
+}
+
 fn body(shown: &[(&Compiled, Option<usize>)], generation: Generation) -> serde_json::Result<Vec<u8>> {
-    #[derive(Serialize)]
-    struct Listed<'a> {
-        campaigns: Vec<&'a RawValue>,
-    }
-    #[derive(Serialize)]
-    struct Fetched {
-        success: bool,
-        campaigns: Vec<RawObject>,
-    }
     let objects = shown.iter().filter_map(|(campaign, variant)| Some((campaign, campaign.object(*variant)?)));
     if generation == Generation::First {
         return serde_json::to_vec(&Listed { campaigns: objects.map(|(_, object)| object).collect() });

@@ -8,43 +8,91 @@ use axum::response::{IntoResponse, Response};
 use chrono::{SecondsFormat, Utc};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 
-/// `GET /v1/health`, as the old dashboard reads it: the process answers, whatever its neighbours do.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    status: &'static str,
+    /// Of the server.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// `enabled` when client calls need a key.
+    auth: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Alive {
+    status: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Unready {
+    status: &'static str,
+    reasons: Vec<String>,
+    code: &'static str,
+    /// The reasons in one sentence.
+    message: String,
+    error: &'static str,
+}
+
+/// Does the process answer?
+///
+/// Whatever its neighbours do, as the old dashboard asks; see `/readyz` for whether events can be accepted.
+#[utoipa::path(
+    get, path = "/v1/health", operation_id = "health", tag = "Service", security(()),
+    responses((status = 200, description = "It does.", body = Health)),
+)]
 pub async fn old(State(app): State<Arc<App>>) -> Response {
-    Json(json!({
-        "status": "ok",
-        "timestamp": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
-        "auth": if app.door.required() { "enabled" } else { "disabled" },
-        "version": env!("CARGO_PKG_VERSION"),
-    }))
+    Json(Health {
+        status: "ok",
+        timestamp: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+        auth: if app.door.required() { "enabled" } else { "disabled" },
+        version: env!("CARGO_PKG_VERSION"),
+    })
     .into_response()
 }
 
-/// `GET /livez`: restart me when this does not answer.
+/// Is it alive? Restart it when this is not answered.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "livez", tag = "Service", security(()),
+    responses((status = 200, description = "It is.", body = Alive)),
+)]
 pub async fn live() -> Response {
-    Json(json!({"status": "alive"})).into_response()
+    Json(Alive { status: "alive" }).into_response()
 }
 
-/// `GET /readyz`: send me events, or the reasons why not.
+/// Can events be accepted, and if not, why?
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "Service", security(()),
+    responses(
+        (status = 200, description = "They can.", body = Alive),
+        (status = 503, description = "They cannot.", body = Unready, headers(("Retry-After" = i64))),
+    ),
+)]
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
     let reasons = app.readiness.reasons();
     if reasons.is_empty() {
-        return Json(json!({"status": "ready"})).into_response();
+        return Json(Alive { status: "ready" }).into_response();
     }
-    let body = json!({
-        "status": "unready",
-        "reasons": reasons,
-        "code": "not_ready",
-        "message": reasons.join("; "),
-        "error": "Service Unavailable",
-    });
+    let body = Unready {
+        status: "unready",
+        message: reasons.join("; "),
+        reasons,
+        code: "not_ready",
+        error: "Service Unavailable",
+    };
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "2")], Json(body)).into_response()
 }
 
-/// `GET /metrics`, for Prometheus.
+/// Metrics for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "Service", security(()),
+    responses((status = 200, description = "The text format.", content_type = "text/plain", body = String)),
+)]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let (idle, in_use) = app.database.connections();
     app.metrics.database_connections(idle, in_use);

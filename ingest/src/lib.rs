@@ -5,8 +5,10 @@
 //! answer. Meanwhile [`inline`] matches campaigns for the reply, with what is known of the user from [`profile`] and [`overlay`].
 //!
 //! Beside it: [`admin`] edits campaigns, segments, flags and keys and shows what is stored; [`for_user`] and [`feature_flags`]
-//! answer apps about a user (whom [`identity`] verifies); [`readiness`] decides whether events may be taken at all; [`keys`] knows
-//! who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`].
+//! answer apps about a user (whom [`identity`] verifies), [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
+//! events may be taken at all; [`keys`] knows who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an
+//! event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`];
+//! [`openapi`] describes all of it from the code.
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
 //! its answer; accepting an event never needs the database.
@@ -15,6 +17,7 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod body;
+pub mod browser_sdk;
 pub mod budget;
 pub mod connection;
 pub mod cors;
@@ -30,6 +33,7 @@ pub mod intake;
 pub mod keys;
 pub mod metrics;
 pub mod observe;
+pub mod openapi;
 pub mod overlay;
 pub mod problem;
 pub mod profile;

@@ -160,6 +160,24 @@ impl Kind {
     pub fn code(self) -> &'static str {
         self.facts().code
     }
+
+    /// Status of the answer.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.facts().status
+    }
+
+    /// `error` of the answer, unless a problem has its own.
+    #[must_use]
+    pub fn error_text(self) -> &'static str {
+        self.facts().error
+    }
+
+    /// `Retry-After` of the answer.
+    #[must_use]
+    pub fn retry_after_seconds(self) -> Option<u16> {
+        self.facts().retry_after_seconds
+    }
 }
 
 /// A failed request.
@@ -287,9 +305,8 @@ impl IntoResponse for Problem {
 
 /// Nothing is served at this path.
 pub async fn no_such_route() -> Problem {
-    let routes: Vec<Value> = crate::router::PUBLIC_ROUTES.iter().map(|route| json!(route)).collect();
-    Problem::new(Kind::NotFound, "there is nothing at this path; see availableRoutes")
-        .with("availableRoutes", Value::Array(routes))
+    Problem::new(Kind::NotFound, "there is nothing at this path; see availableRoutes, and /docs")
+        .with("availableRoutes", json!(crate::openapi::routes()))
 }
 
 /// The path is served, but not for this method; the router adds `Allow`.

@@ -71,7 +71,8 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let settings = Settings::read(&mut reader);
     let in_force = reader.finish()?;
     logging::start(&settings.pipeline);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ingest starts with these settings:\n{in_force}");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ingest starts");
+    in_force.log();
     if settings.keys.is_empty() && settings.auth_required {
         tracing::warn!("CLIENT_API_KEYS and ADMIN_API_KEYS are empty: only keys of the table api_keys open anything");
     }
@@ -80,7 +81,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let address = settings.listen;
     let listener = TcpListener::bind(address).await.map_err(|cause| Failure::Listen { address, cause })?;
     let metrics_page = prometheus::install().map_err(|e| Failure::start("installing metrics")(e.into()))?;
-    let metrics = Metrics::register(settings.pipeline.lanes, settings.max_in_flight_bytes, router::PATHS.into_iter());
+    let metrics = Metrics::register(settings.pipeline.lanes, settings.max_in_flight_bytes, router::paths());
     let metrics = Arc::new(metrics);
     tokio::spawn(prometheus::keep_tidy(metrics_page.clone()));
 

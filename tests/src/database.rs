@@ -1,4 +1,4 @@
-//! A database per test, cloned from a template that `worker migrate` filled once.
+//! A database per test, cloned from a template that `worker migrate` and `deploy/roles` filled once.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::program;
+use crate::roles;
 use crate::services::root;
 
 /// Databases of tests older than this were left by a run that was killed.
@@ -112,9 +113,9 @@ fn fresh_name() -> String {
     format!("ec_test_{}_{}_{}", unix_seconds(), std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The template for the migrations as they are now; made by whoever comes first.
+/// The template for the migrations and roles as they are now; made by whoever comes first.
 async fn template(admin: &mut PgConnection, server_url: &str) -> String {
-    let name = format!("ec_template_{:016x}", migrations_hash());
+    let name = format!("ec_template_{:016x}", schema_hash());
     let _: () = sqlx::query_scalar("SELECT pg_advisory_lock($1)")
         .bind(TEMPLATE_LOCK)
         .fetch_one(&mut *admin)
@@ -134,6 +135,7 @@ async fn template(admin: &mut PgConnection, server_url: &str) -> String {
         ];
         let output = program::run("worker", &["migrate"], &environment).await;
         assert!(output.status.success(), "worker migrate failed:\n{}", output.text);
+        roles::make(&url_of(server_url, &half_made));
         run(admin, &format!("ALTER DATABASE {half_made} RENAME TO {name}")).await;
     }
     let _: bool = sqlx::query_scalar("SELECT pg_advisory_unlock($1)")
@@ -158,10 +160,11 @@ async fn sweep(admin: &mut PgConnection) {
     }
 }
 
-fn migrations_hash() -> u64 {
+fn schema_hash() -> u64 {
     let folder = root().join("migrations");
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.extend(["deploy/lib/roles.sql", "deploy/roles"].map(|file| root().join(file)));
     files.sort();
     let mut hasher = DefaultHasher::new();
     for file in files {

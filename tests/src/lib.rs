@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`services`] | the shared services, and private ones that may be killed |
 //! | [`database`] | a database per test |
+//! | [`roles`] | the database roles that the programs work under |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
 //! | [`pipeline`] | all of it with one call |
 //! | [`door`] | bad requests, and the rules that every answer obeys |
@@ -18,10 +19,15 @@
 //! | [`meaning`] | what a JSON text means, without the pipeline's code |
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
+//! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
+//! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
+//! | [`skip`] | saying that a test cannot run here |
 //! | [`legacy`] | requests as the old SDK sent them |
 //! | [`witness`] | a good client beside harm, and the memory that the harm cost |
 //! | [`parsers`] | what the parsers of existing clients need |
 
+pub mod answer_dropper;
+pub mod browser;
 pub mod cleanup;
 pub mod client;
 pub mod database;
@@ -30,6 +36,7 @@ pub mod eventually;
 pub mod folder;
 pub mod hostile;
 pub mod http1;
+pub mod known_set;
 pub mod legacy;
 pub mod load;
 pub mod matching;
@@ -39,6 +46,10 @@ pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
 pub mod program;
+pub mod roles;
+pub mod sdk;
 pub mod services;
+pub mod skip;
+pub mod stored_as_sent;
 pub mod stream;
 pub mod witness;

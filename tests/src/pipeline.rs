@@ -10,6 +10,7 @@ use crate::eventually::eventually;
 use crate::folder::Folder;
 use crate::metrics::Metrics;
 use crate::program::Program;
+use crate::roles::Role;
 use crate::services::{PrivateNats, PrivatePostgres, Services};
 use crate::stream::TestStream;
 
@@ -163,10 +164,20 @@ impl Pipeline {
         self.ingests[0].client().with_key(ADMIN_KEY)
     }
 
-    /// The settings that all programs are started with.
+    /// The settings of all programs, with the owner's login to the database.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
+    }
+
+    /// The settings that a program is started with: it works under a database role of its own.
+    #[must_use]
+    pub fn environment_of(&self, program: &str) -> Vec<(String, String)> {
+        let mut environment = self.environment.clone();
+        for (_, url) in environment.iter_mut().filter(|(name, _)| name == "DATABASE_URL") {
+            *url = Role::of(program).url(url);
+        }
+        environment
     }
 
     /// Starts one more ingest, without waiting for it.
@@ -183,7 +194,7 @@ impl Pipeline {
 
     fn program(&mut self, binary: &str) -> Program {
         self.started += 1;
-        Program::start(binary, &format!("{binary} {}", self.started), &self.environment, self.logs.path())
+        Program::start(binary, &format!("{binary} {}", self.started), &self.environment_of(binary), self.logs.path())
     }
 
     /// Waits until every program is ready.

@@ -56,10 +56,13 @@ pub fn root() -> &'static Path {
 }
 
 /// Runs `deploy/<command>` and returns its `KEY=value` lines.
-fn deploy(command: &str, arguments: &[&str]) -> Vec<(String, String)> {
+///
+/// # Panics
+/// When it fails.
+pub fn deploy(command: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Vec<(String, String)> {
     let folder = std::env::var_os("EC_DEPLOY_DIR").map_or_else(|| root().join("deploy"), PathBuf::from);
     let mut run = Command::new(folder.join(command));
-    run.args(arguments);
+    run.args(arguments).envs(environment.iter().copied());
     // The names the scripts know their tools by.
     for (theirs, ours) in [("NATS_SERVER", "EC_NATS_SERVER"), ("PG_BIN", "EC_PG_BIN")] {
         if let Some(value) = std::env::var_os(ours) {
@@ -100,7 +103,7 @@ impl PrivateNats {
     #[must_use]
     pub fn start() -> Self {
         let folder = Folder::new("nats");
-        let lines = deploy("nats", &["start", &folder.path().to_string_lossy()]);
+        let lines = deploy("nats", &["start", &folder.path().to_string_lossy()], &[]);
         Self { folder, url: value(&lines, "NATS_URL"), monitor_url: value(&lines, "NATS_MONITOR_URL") }
     }
 
@@ -159,7 +162,7 @@ impl PrivateNats {
     /// # Panics
     /// When it comes back on other ports: somebody took them.
     pub fn restart(&self) {
-        let lines = deploy("nats", &["start", &self.folder.path().to_string_lossy()]);
+        let lines = deploy("nats", &["start", &self.folder.path().to_string_lossy()], &[]);
         assert_eq!(value(&lines, "NATS_URL"), self.url, "another process took the port of a private NATS server");
     }
 
@@ -191,7 +194,7 @@ impl PrivatePostgres {
     #[must_use]
     pub fn start() -> Self {
         let folder = Folder::new("postgres");
-        let lines = deploy("postgres", &["start", &folder.path().to_string_lossy()]);
+        let lines = deploy("postgres", &["start", &folder.path().to_string_lossy()], &[]);
         Self { folder, url: value(&lines, "DATABASE_URL") }
     }
 
@@ -210,14 +213,14 @@ impl PrivatePostgres {
     /// # Panics
     /// When it comes back on another port: somebody took it.
     pub fn restart(&self) {
-        let lines = deploy("postgres", &["start", &self.folder.path().to_string_lossy()]);
+        let lines = deploy("postgres", &["start", &self.folder.path().to_string_lossy()], &[]);
         assert_eq!(value(&lines, "DATABASE_URL"), self.url, "another process took the port of a private PostgreSQL");
     }
 }
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
-        deploy("postgres", &["stop", &self.folder.path().to_string_lossy()]);
+        deploy("postgres", &["stop", &self.folder.path().to_string_lossy()], &[]);
         if let Ok(home) = std::fs::read_to_string(self.folder.path().join("moved-to")) {
             let _ = std::fs::remove_dir_all(home.trim());
         }

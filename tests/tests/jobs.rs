@@ -18,6 +18,7 @@ async fn make_old_partition(pipeline: &Pipeline, day: NaiveDate) {
     let table = format!("events_{}", day.format("%Y%m%d"));
     for statement in [
         format!("CREATE TABLE {table} PARTITION OF events FOR VALUES FROM ('{day}') TO ('{next}')"),
+        format!("ALTER TABLE {table} OWNER TO ec_events"),
         format!(
             "INSERT INTO events (day, id, type, user_id, \"timestamp\", received_at, source)
              VALUES ('{day}', gen_random_uuid(), 'track', 'u', '{day}', '{day}', 'by hand')"

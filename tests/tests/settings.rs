@@ -4,6 +4,7 @@ use serde_json::json;
 use tests::client::{ADMIN_KEY, WRITE_KEY};
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::{Output, run};
+use tests::roles::PASSWORD;
 
 const PROGRAMS: [&str; 2] = ["ingest", "worker"];
 
@@ -51,7 +52,7 @@ async fn check_passes_on_a_sound_pipeline_and_changes_nothing() {
     let pipeline = Pipeline::start().await;
     let before = pipeline.stream.state().await;
     for program in PROGRAMS {
-        let output = check(program, pipeline.environment()).await;
+        let output = check(program, &pipeline.environment_of(program)).await;
         assert!(output.status.success(), "{program}:\n{}", output.text);
         assert!(output.text.lines().filter(|line| line.starts_with("ok ")).count() >= 3, "{}", output.text);
     }
@@ -106,12 +107,10 @@ async fn logs_hold_no_keys_passwords_bodies_or_traits() {
     client.post("/v1/track", &json!({"event": secret, "properties": [secret]})).await.unwrap();
     pipeline.ingests[0].client().with_key(secret).post("/v1/track", &json!({})).await.unwrap();
     pipeline.drained().await;
-    let (_, after_user) = pipeline.database.url.split_once("//").unwrap();
-    let password = after_user.split_once(':').and_then(|(_, rest)| rest.split_once('@')).unwrap().0;
     for program in pipeline.ingests.iter().chain(&pipeline.workers) {
         let log = program.log();
         assert!(log.contains("DATABASE_URL=[redacted]"), "the settings in force are not printed:\n{log}");
-        for hidden in [WRITE_KEY, ADMIN_KEY, secret, password] {
+        for hidden in [WRITE_KEY, ADMIN_KEY, secret, PASSWORD] {
             assert!(!log.contains(hidden), "the log of {} holds {hidden:?}:\n{log}", program.name);
         }
     }
@@ -127,6 +126,53 @@ async fn json_logs_are_one_object_a_line() {
         assert!(!log.trim().is_empty());
         for line in log.lines() {
             assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|v| v.is_object()), "{line}");
+        }
+    }
+}
+
+/// Would be an entry of its own if it began a line, red on a terminal, and a format if anything formatted it.
+const HOSTILE: &str = "x\r\n2001-01-01T00:00:00.000000Z ERROR forged\n{\"level\":\"ERROR\"}\u{1b}[31m\u{9b}31m\u{8}\u{2028}%s%n{} ${jndi:ldap://x}";
+
+#[tokio::test]
+async fn what_clients_and_admins_send_makes_no_entry_of_a_log_and_colours_none() {
+    for format in ["pretty", "json"] {
+        let campaign = json!({"id": HOSTILE, "status": "active", "trigger": HOSTILE, "rules": [{"type": HOSTILE, "field": HOSTILE}]});
+        let mut pipeline =
+            Setup::default().campaign(campaign).set("LOG_FORMAT", format).set("LOG_LEVEL", "debug").start().await;
+        let client = pipeline.client();
+        client
+            .accepted("/v1/track", &json!({"userId": HOSTILE, "event": HOSTILE, "properties": {HOSTILE: HOSTILE}}))
+            .await;
+        let escaped: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for path in
+            [format!("/v1/campaigns?user_id={escaped}"), format!("/v1/features/{escaped}"), format!("/{escaped}")]
+        {
+            client.get(&path).await.unwrap();
+        }
+        for path in
+            [format!("/v1/admin/campaigns/{escaped}"), format!("/v1/admin/users?kind={escaped}&cursor={escaped}")]
+        {
+            pipeline.admin().get(&path).await.unwrap();
+        }
+        client.send("POST", "/v1/track", &[], HOSTILE.as_bytes()).await.unwrap();
+        client.send("POST", "/v1/batch", &[], format!("{{\"batch\": [{HOSTILE:?}]}}").as_bytes()).await.unwrap();
+        // Not a header, so the connection just ends; what is said about it is logged.
+        let _ = client.send("POST", "/v1/track", &[("x-request-id", HOSTILE)], b"{}").await;
+        pipeline.stream.publish_lines(&[(0, HOSTILE.replace('\n', " ").as_bytes())]).await;
+        pipeline.drained().await;
+        assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters").await, 1);
+        for program in pipeline.ingests.iter_mut().chain(&mut pipeline.workers) {
+            program.stop().await;
+            let log = program.log();
+            assert!(log.contains("forged"), "nothing hostile came near the log of {}:\n{log}", program.name);
+            for line in log.lines() {
+                let is_entry = match format {
+                    "json" => serde_json::from_str::<serde_json::Value>(line)
+                        .is_ok_and(|v| v["level"] != "ERROR" || v["timestamp"].is_string()),
+                    _ => line.starts_with("20") && !line.starts_with("2001"),
+                };
+                assert!(is_entry && !line.contains(|c: char| c.is_control()), "{}, {format}: {line:?}", program.name);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ async fn load(pipeline: &Pipeline, seed: u64) -> Log {
 }
 
 async fn adopt(pipeline: &Pipeline) {
-    let output = run("worker", &["adopt-stream"], pipeline.environment()).await;
+    let output = run("worker", &["adopt-stream"], &pipeline.environment_of("worker")).await;
     assert!(output.status.success(), "{}", output.text);
 }
 

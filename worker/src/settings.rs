@@ -118,7 +118,7 @@ impl Settings {
     pub fn from_environment() -> Result<Self, Mistakes> {
         let (settings, in_force) = Self::read(Reader::from_environment())?;
         shared::runtime::logging::start(&settings.pipeline);
-        tracing::info!("settings in force:\n{in_force}");
+        in_force.log();
         Ok(settings)
     }
 }

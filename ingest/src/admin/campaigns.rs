@@ -29,6 +29,8 @@ use super::if_match::IfMatch;
 use super::resource::{Checked, Resource, internal};
 use crate::app::App;
 use crate::keys::Caller;
+use crate::openapi::parameters::{FromVersion, Paging};
+use crate::openapi::refusals::{AsksDatabase, FaultyCampaign, Missing, ReadsBody, ReadsParameters, Versioned};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
@@ -51,12 +53,32 @@ pub static RESOURCE: Resource = Resource {
     shape: |row| RawObject::parse(shared::store::campaigns::client_object(row)?.get()),
 };
 
-/// `POST`.
+/// Creates a campaign under an id of the server's own.
+///
+/// An `id` in the body is ignored. Every process works with the campaign after its next look at the catalog, within a second.
+#[utoipa::path(
+    post, path = "/v1/admin/campaigns", operation_id = "createCampaign", tag = "Campaigns",
+    request_body(content = ref("#/components/schemas/CampaignDraft"), content_type = "application/json"),
+    responses(
+        (status = 201, description = "The campaign.", body = ref("#/components/schemas/Campaign"), headers(("ETag" = String))),
+        ReadsBody, FaultyCampaign, AsksDatabase,
+    ),
+)]
 pub async fn create(State(app): State<Arc<App>>, caller: Extension<Caller>, request: Request) -> Response {
     answered(documents::create(&RESOURCE, &app, &caller, request).await)
 }
 
-/// `GET`.
+/// All campaigns, newest created first, archived ones too.
+#[utoipa::path(
+    get, path = "/v1/admin/campaigns", operation_id = "listCampaigns", tag = "Campaigns",
+    params(
+        Paging,
+        ("status" = Option<String>, Query, description = "Only of this status; several with commas.", example = "active,paused"),
+        ("q" = Option<String>, Query, description = "Words that all must begin a word of the name, a trigger or a short text of the config."),
+    ),
+    responses((status = 200, description = "A page; without `limit` all of them.", body = ref("#/components/schemas/CampaignList")),
+        ReadsParameters, AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let list = async {
         let query = Query::parse(query.as_deref());
@@ -66,7 +88,15 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
     answered(list.await)
 }
 
-/// `POST /:id/duplicate`.
+/// Makes a draft with the same content, and ` (copy)` behind its name.
+#[utoipa::path(
+    post, path = "/v1/admin/campaigns/{id}/duplicate", operation_id = "duplicateCampaign", tag = "Campaigns",
+    params(("id" = String, Path, description = "Of the campaign.", example = "5259000f-b320-46e5-8b51-f33a89cab7f4")),
+    responses(
+        (status = 201, description = "The draft.", body = ref("#/components/schemas/Campaign"), headers(("ETag" = String))),
+        Missing, AsksDatabase,
+    ),
+)]
 pub async fn duplicate(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Extension<Caller>) -> Response {
     let duplicate = async {
         let id = RESOURCE.storable(id)?;
@@ -79,7 +109,15 @@ pub async fn duplicate(State(app): State<Arc<App>>, Path(id): Path<String>, call
     answered(duplicate.await)
 }
 
-/// `POST /:id/archive`.
+/// Puts a campaign away.
+#[utoipa::path(
+    post, path = "/v1/admin/campaigns/{id}/archive", operation_id = "archiveCampaign", tag = "Campaigns",
+    params(FromVersion, ("id" = String, Path, description = "Of the campaign.", example = "5259000f-b320-46e5-8b51-f33a89cab7f4")),
+    responses(
+        (status = 200, description = "The campaign, archived.", body = ref("#/components/schemas/Campaign"), headers(("ETag" = String))),
+        Missing, Versioned, AsksDatabase,
+    ),
+)]
 pub async fn archive(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{FromRow, QueryBuilder};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::documents::answered;
@@ -23,6 +24,8 @@ use super::stored_events::COUNT_LIMIT;
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
+use crate::openapi::parameters::{Between, Paging};
+use crate::openapi::refusals::{AsksDatabase, Missing, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
@@ -31,17 +34,22 @@ const LARGEST_LIMIT: i64 = 500;
 const COLUMNS: &str = "id, event_id, lane, stream_seq, partition, position, events, sqlstate, reason,
     length(payload) AS payload_bytes, received_at, created_at, redriven_at";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterList)]
 struct Listed {
     dead_letters: Vec<Letter>,
+    /// Exact up to 10,000, and stays there beyond.
     total: i64,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
 /// A letter without its payload.
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, FromRow, ToSchema)]
+#[schema(as = DeadLetter)]
 struct Letter {
     id: i64,
+    #[schema(required)]
     event_id: Option<Uuid>,
     lane: i32,
     stream_seq: i64,
@@ -49,18 +57,22 @@ struct Letter {
     position: i32,
     /// More than one: a whole message that could not be read.
     events: i32,
+    #[schema(required)]
     sqlstate: Option<String>,
     reason: String,
     payload_bytes: i32,
     received_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
+    #[schema(required)]
     redriven_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenedDeadLetter)]
 struct Opened {
     #[serde(flatten)]
     letter: Letter,
+    /// `text`, or `base64` of what is not JSON.
     payload_encoding: &'static str,
     payload: String,
 }
@@ -73,7 +85,18 @@ struct Filter {
     to: Option<DateTime<Utc>>,
 }
 
-/// `GET`.
+/// Events that could not be stored, latest first.
+///
+/// `limit` is 50, at most 500.
+#[utoipa::path(
+    get, path = "/v1/admin/dead-letters", operation_id = "listDeadLetters", tag = "Dead letters",
+    params(
+        Paging, Between,
+        ("sqlstate" = Option<String>, Query, description = "Only those that the database refused with this code.", example = "22P05"),
+        ("event_id" = Option<String>, Query, format = Uuid, description = "Only of this event."),
+    ),
+    responses((status = 200, description = "A page.", body = Listed), ReadsParameters, AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let list = async {
         let query = Query::parse(query.as_deref());
@@ -87,7 +110,12 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
     answered(list.await)
 }
 
-/// `GET /:id`.
+/// One of them, with its payload.
+#[utoipa::path(
+    get, path = "/v1/admin/dead-letters/{id}", operation_id = "showDeadLetter", tag = "Dead letters",
+    params(("id" = String, Path, description = "Of the dead letter: a number.", example = "12")),
+    responses((status = 200, description = "The dead letter.", body = Opened), Missing, AsksDatabase),
+)]
 pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let show = async {
         let not_found =

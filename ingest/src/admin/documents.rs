@@ -24,54 +24,91 @@ use uuid::Uuid;
 use super::edit::Edit;
 use super::if_match::IfMatch;
 use super::paging::Page;
-use super::resource::{Checked, Resource, internal};
+use super::resource::{Checked, Deleted, Resource, internal};
 use super::sent;
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
 use crate::keys::Caller;
+use crate::openapi::parameters::FromVersion;
+use crate::openapi::refusals::{AsksDatabase, FaultyCampaign, Missing, ReadsBody, Versioned};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 /// The routes of one document.
 pub fn one(resource: &'static Resource) -> MethodRouter<Arc<App>> {
     get(async move |State(app): State<Arc<App>>, Path(id): Path<String>, caller: Extension<Caller>| {
-        let show = async {
-            let id = resource.storable(id)?;
-            let row = Edit { app: &app, resource, caller: &caller, id: &id, condition: IfMatch::Any }.read().await?;
-            resource.reply(&row, &[])
-        };
-        answered(show.await)
+        answered(show(resource, &app, id, &caller).await)
     })
     .put(
         async move |State(app): State<Arc<App>>,
                     Path(id): Path<String>,
                     caller: Extension<Caller>,
-                    request: Request| {
-            let change = async {
-                let id = resource.storable(id)?;
-                let condition = IfMatch::of(request.headers());
-                let sent = document(&app, resource, request).await?;
-                let written = Edit { app: &app, resource, caller: &caller, id: &id, condition }.merge(sent).await?;
-                resource.reply(&written.row, &written.notes)
-            };
-            answered(change.await)
-        },
+                    request: Request| answered(change(resource, &app, id, &caller, request).await),
     )
     .delete(
         async move |State(app): State<Arc<App>>,
                     Path(id): Path<String>,
                     caller: Extension<Caller>,
-                    headers: HeaderMap| {
-            let delete = async {
-                let id = resource.storable(id)?;
-                let condition = IfMatch::of(&headers);
-                let row = Edit { app: &app, resource, caller: &caller, id: &id, condition }.delete().await?;
-                resource.deleted(&row)
-            };
-            answered(delete.await)
-        },
+                    headers: HeaderMap| answered(delete(resource, &app, id, &caller, &headers).await),
     )
+}
+
+// The three below are described as those of campaigns; `openapi::copies` makes the descriptions of the other collections.
+
+/// Shows a campaign.
+#[utoipa::path(
+    get, path = "/v1/admin/campaigns/{id}", operation_id = "showCampaign", tag = "Campaigns", params(("id" = String, Path, description = "Of the campaign.", example = "5259000f-b320-46e5-8b51-f33a89cab7f4")),
+    responses(
+        (status = 200, description = "The campaign.", body = ref("#/components/schemas/Campaign"), headers(("ETag" = String))),
+        Missing, AsksDatabase,
+    ),
+)]
+async fn show(resource: &'static Resource, app: &App, id: String, caller: &Caller) -> Result<Response, Problem> {
+    let id = resource.storable(id)?;
+    let row = Edit { app, resource, caller, id: &id, condition: IfMatch::Any }.read().await?;
+    resource.reply(&row, &[])
+}
+
+/// Changes a campaign: what is sent is merged into it, per top-level key.
+#[utoipa::path(
+    put, path = "/v1/admin/campaigns/{id}", operation_id = "changeCampaign", tag = "Campaigns", params(FromVersion, ("id" = String, Path, description = "Of the campaign.", example = "5259000f-b320-46e5-8b51-f33a89cab7f4")),
+    request_body(content = ref("#/components/schemas/CampaignChange"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The whole campaign, changed.", body = ref("#/components/schemas/Campaign"), headers(("ETag" = String))),
+        ReadsBody, FaultyCampaign, Missing, Versioned, AsksDatabase,
+    ),
+)]
+async fn change(
+    resource: &'static Resource,
+    app: &App,
+    id: String,
+    caller: &Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = resource.storable(id)?;
+    let condition = IfMatch::of(request.headers());
+    let sent = document(app, resource, request).await?;
+    let written = Edit { app, resource, caller, id: &id, condition }.merge(sent).await?;
+    resource.reply(&written.row, &written.notes)
+}
+
+/// Deletes a campaign. Its history stays, and brings it back.
+#[utoipa::path(
+    delete, path = "/v1/admin/campaigns/{id}", operation_id = "deleteCampaign", tag = "Campaigns", params(FromVersion, ("id" = String, Path, description = "Of the campaign.", example = "5259000f-b320-46e5-8b51-f33a89cab7f4")),
+    responses((status = 200, description = "It is gone.", body = Deleted), Missing, Versioned, AsksDatabase),
+)]
+async fn delete(
+    resource: &'static Resource,
+    app: &App,
+    id: String,
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let id = resource.storable(id)?;
+    let condition = IfMatch::of(headers);
+    let row = Edit { app, resource, caller, id: &id, condition }.delete().await?;
+    resource.deleted(&row)
 }
 
 /// Creates a document under an id of our own: 201.

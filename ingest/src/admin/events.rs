@@ -19,6 +19,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
 use shared::domain::event::EventType;
+use utoipa::ToSchema;
 
 use super::documents::answered;
 use super::paging::Page;
@@ -26,20 +27,40 @@ use super::stored_events::{self, Filter, Key, Shown, oldest_day};
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
+use crate::openapi::parameters::{Between, Paging};
+use crate::openapi::refusals::{AsksDatabase, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 const DEFAULT_LIMIT: i64 = 100;
 const LARGEST_LIMIT: i64 = 1_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventList)]
 struct Listed {
     events: Vec<Shown>,
+    /// Exact up to 10,000, and stays there beyond; null when counting would take long.
+    #[schema(required)]
     total: Option<i64>,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// The handler.
+/// Stored events, newest first.
+///
+/// `limit` is 100, at most 1,000. A search for something rare is best narrowed by `from`, `to` or `user_id`.
+#[utoipa::path(
+    get, path = "/v1/admin/events", operation_id = "listEvents", tag = "Events and users",
+    params(
+        Paging, Between,
+        ("user_id" = Option<String>, Query, description = "Only of this user or anonymous id.", example = "ada"),
+        ("linked" = Option<String>, Query, description = "`true`: also of the ids that are the same person.", example = "true"),
+        ("event" = Option<String>, Query, description = "Only of this name.", example = "cart_viewed"),
+        ("type" = Option<String>, Query, description = "Only of this type: track, identify, page, screen, group or alias.", example = "track"),
+        ("source" = Option<String>, Query, description = "Only those that came with the key of this name."),
+    ),
+    responses((status = 200, description = "A page.", body = Listed), ReadsParameters, AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     answered(answer(&app, &Query::parse(query.as_deref())).await)
 }

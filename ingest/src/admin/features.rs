@@ -17,6 +17,8 @@ use shared::domain::feature;
 use shared::domain::raw_object::RawObject;
 use shared::domain::rules::Fault;
 use shared::store::documents::{FEATURES, Wanted};
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
 
 use super::documents::{answered, document};
 use super::edit::{Edit, Written};
@@ -26,6 +28,8 @@ use super::sent::SMALL_BODY_BYTES;
 use crate::app::App;
 use crate::intake::ok;
 use crate::keys::Caller;
+use crate::openapi::parameters::FromVersion;
+use crate::openapi::refusals::{AsksDatabase, FaultyFeature, ReadsBody, Versioned};
 use crate::problem::{Kind, Problem};
 
 /// Feature flags, as the admin API serves them.
@@ -42,13 +46,37 @@ pub static RESOURCE: Resource = Resource {
     shape: plain_shape,
 };
 
-/// `POST`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SavedFlag)]
+struct Saved {
+    ok: bool,
+    #[schema(schema_with = a_flag)]
+    flag: RawObject,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = FlagList)]
+struct Listed {
+    /// By key.
+    #[schema(value_type = HashMap<String, Object>)]
+    flags: RawObject,
+    total: usize,
+}
+
+fn a_flag() -> Ref {
+    Ref::from_schema_name("Feature")
+}
+
+/// Creates a flag, or replaces it whole.
+#[utoipa::path(
+    post, path = "/v1/admin/features", operation_id = "putFeature", tag = "Feature flags", params(FromVersion),
+    request_body(content = ref("#/components/schemas/FeatureDraft"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The flag.", body = Saved, headers(("ETag" = String))),
+        ReadsBody, FaultyFeature, Versioned, AsksDatabase,
+    ),
+)]
 pub async fn put(State(app): State<Arc<App>>, caller: Extension<Caller>, request: Request) -> Response {
-    #[derive(Serialize)]
-    struct Saved {
-        ok: bool,
-        flag: RawObject,
-    }
     let put = async {
         let condition = IfMatch::of(request.headers());
         let sent = document(&app, &RESOURCE, request).await?;
@@ -62,13 +90,12 @@ pub async fn put(State(app): State<Arc<App>>, caller: Extension<Caller>, request
     answered(put.await)
 }
 
-/// `GET`.
+/// All flags.
+#[utoipa::path(
+    get, path = "/v1/admin/features", operation_id = "listFeatures", tag = "Feature flags",
+    responses((status = 200, description = "All of them.", body = Listed), AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>) -> Response {
-    #[derive(Serialize)]
-    struct Listed {
-        flags: RawObject,
-        total: usize,
-    }
     let list = async {
         let read =
             |pool: sqlx::PgPool| async move { FEATURES.list(&mut *pool.acquire().await?, &Wanted::default()).await };

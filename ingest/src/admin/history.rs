@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::domain::raw_object::RawObject;
 use shared::store::changes::{self, Change};
+use utoipa::ToSchema;
 
 use super::edit::Edit;
 use super::if_match::IfMatch;
@@ -24,26 +25,39 @@ use super::sent::{self, SMALL_BODY_BYTES};
 use crate::app::App;
 use crate::intake::ok;
 use crate::keys::Caller;
+use crate::openapi::parameters::{FromVersion, Paging};
+use crate::openapi::refusals::{AsksDatabase, Missing, ReadsBody, ReadsParameters, Versioned};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 const DEFAULT_LIMIT: i64 = 20;
 const LARGEST_LIMIT: i64 = 100;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = History)]
 struct Listed {
     history: Vec<Shown>,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A change.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
 struct Shown {
     version: i64,
+    /// `create`, `change`, `restore` or `delete`.
     action: String,
+    /// Name of the key.
     by: String,
+    #[schema(format = DateTime)]
     at: String,
+    /// As it was stored.
+    #[schema(value_type = Option<Object>, required)]
     before: Option<Box<RawValue>>,
+    #[schema(value_type = Option<Object>, required)]
     after: Option<Box<RawValue>>,
+    /// The top-level keys that differ.
     changed: Vec<String>,
 }
 
@@ -66,6 +80,13 @@ pub fn restore(resource: &'static Resource) -> MethodRouter<Arc<App>> {
     )
 }
 
+/// What changed, and who did it.
+///
+/// Newest first; it outlives the campaign. `limit` is 20, at most 100.
+#[utoipa::path(
+    get, path = "/v1/admin/campaigns/{id}/history", operation_id = "campaignHistory", tag = "Campaigns", params(Paging, ("id" = String, Path, description = "Of the campaign.", example = "5259000f-b320-46e5-8b51-f33a89cab7f4")),
+    responses((status = 200, description = "A page.", body = Listed), ReadsParameters, Missing, AsksDatabase),
+)]
 async fn list(resource: &'static Resource, app: &App, id: String, query: Option<&str>) -> Result<Response, Problem> {
     let id = resource.storable(id)?;
     let page = Page::<i64>::read(&Query::parse(query), Some(DEFAULT_LIMIT), LARGEST_LIMIT)?;
@@ -84,6 +105,15 @@ async fn list(resource: &'static Resource, app: &App, id: String, query: Option<
     ok(&Listed { history: changes.into_iter().map(shown).collect(), next_cursor })
 }
 
+/// Makes a campaign what it was in a version; one that was deleted comes back.
+#[utoipa::path(
+    post, path = "/v1/admin/campaigns/{id}/restore", operation_id = "restoreCampaign", tag = "Campaigns", params(FromVersion, ("id" = String, Path, description = "Of the campaign.", example = "5259000f-b320-46e5-8b51-f33a89cab7f4")),
+    request_body(content = ref("#/components/schemas/VersionChoice"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The campaign.", body = ref("#/components/schemas/Campaign"), headers(("ETag" = String))),
+        ReadsBody, ReadsParameters, Missing, Versioned, AsksDatabase,
+    ),
+)]
 async fn go_back(
     resource: &'static Resource,
     app: &App,

@@ -20,9 +20,9 @@ use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::FromRow;
 use sqlx::postgres::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::documents::answered;
@@ -31,6 +31,7 @@ use super::sent::{self, SMALL_BODY_BYTES};
 use crate::app::App;
 use crate::intake::ok;
 use crate::keys::{self, table::Limits};
+use crate::openapi::refusals::{AsksDatabase, FaultyKey, FaultyLimits, Missing, ReadsBody};
 use crate::problem::{Kind, Problem};
 
 /// Live keys of one name.
@@ -39,36 +40,55 @@ pub const LIVE_KEYS: i64 = 2;
 const COLUMNS: &str = "id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds,
     identity_secret IS NOT NULL AS identity_verification";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
 struct Listed {
     keys: Vec<Shown>,
     total: usize,
 }
 
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, FromRow, ToSchema)]
+#[schema(as = Key)]
 struct Shown {
     id: Uuid,
     name: String,
+    /// `client` or `admin`.
     role: String,
     created_at: DateTime<Utc>,
+    #[schema(required)]
     revoked_at: Option<DateTime<Utc>>,
     #[sqlx(flatten)]
     limits: Limits,
+    /// Reads for a user need `user_hash`.
     identity_verification: bool,
 }
 
 /// A key with what is shown once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenedKey)]
 struct Opened {
     #[serde(flatten)]
     shown: Shown,
+    /// The only time that it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// The same.
     #[serde(skip_serializing_if = "Option::is_none")]
     identity_secret: Option<String>,
 }
 
-/// `GET`.
+/// It is done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// Always.
+    pub ok: bool,
+}
+
+/// The keys of the table, newest first; never a key itself or its hash.
+#[utoipa::path(
+    get, path = "/v1/admin/keys", operation_id = "listKeys", tag = "Keys",
+    responses((status = 200, description = "All of them.", body = Listed), AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>) -> Response {
     let list = async {
         let read = |pool: PgPool| async move {
@@ -82,7 +102,14 @@ pub async fn list(State(app): State<Arc<App>>) -> Response {
     answered(list.await)
 }
 
-/// `POST`.
+/// Makes a key. It is shown this once.
+///
+/// A name has at most two live keys, so that one can be put in place before the other is revoked.
+#[utoipa::path(
+    post, path = "/v1/admin/keys", operation_id = "createKey", tag = "Keys",
+    request_body(content = ref("#/components/schemas/KeyDraft"), content_type = "application/json"),
+    responses((status = 201, description = "The key.", body = Opened), ReadsBody, FaultyKey, AsksDatabase),
+)]
 pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     let create = async {
         let sent = sent::object(&app, request, SMALL_BODY_BYTES, Kind::InvalidKey).await?;
@@ -101,7 +128,16 @@ pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     answered(create.await)
 }
 
-/// `PUT /:id`.
+/// Changes the limits of a key, or its identity verification; what is left out stays as it is.
+#[utoipa::path(
+    put, path = "/v1/admin/keys/{id}", operation_id = "changeKey", tag = "Keys",
+    params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
+    request_body(content = ref("#/components/schemas/KeyChange"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The key, with a new `identity_secret` where there was none.", body = Opened),
+        ReadsBody, FaultyLimits, Missing, AsksDatabase,
+    ),
+)]
 pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
     let change = async {
         let id: Uuid = id.parse().map_err(|_| not_found())?;
@@ -116,7 +152,12 @@ pub async fn change(State(app): State<Arc<App>>, Path(id): Path<String>, request
     answered(change.await)
 }
 
-/// `DELETE /:id`.
+/// Revokes a key; it opens nothing any more within 30 seconds. Revoking again changes nothing.
+#[utoipa::path(
+    delete, path = "/v1/admin/keys/{id}", operation_id = "revokeKey", tag = "Keys",
+    params(("id" = String, Path, description = "Of the key, not the key itself.", example = "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10")),
+    responses((status = 200, description = "It is revoked.", body = Done), Missing, AsksDatabase),
+)]
 pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let revoke = async {
         let id: Uuid = id.parse().map_err(|_| not_found())?;
@@ -127,7 +168,7 @@ pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
         if app.database.run(revoke).await?.rows_affected() == 0 {
             return Err(not_found());
         }
-        ok(&json!({"ok": true}))
+        ok(&Done { ok: true })
     };
     answered(revoke.await)
 }

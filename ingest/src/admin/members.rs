@@ -21,6 +21,7 @@ use shared::domain::segment;
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
 use shared::store::documents::SEGMENTS;
+use utoipa::ToSchema;
 
 use super::documents::answered;
 use super::paging::{Page, encode};
@@ -30,6 +31,8 @@ use super::segments::RESOURCE;
 use super::users;
 use crate::app::App;
 use crate::intake::ok;
+use crate::openapi::parameters::{OfKind, Paging};
+use crate::openapi::refusals::{AsksDatabase, FaultySegment, Missing, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::profile::{self, ProfileCounts};
 use crate::query::Query;
@@ -41,18 +44,49 @@ const COUNT_SCAN: usize = 100_000;
 const DEFAULT_LIMIT: i64 = 50;
 const LARGEST_LIMIT: i64 = 1_000;
 
-/// `GET /v1/admin/segments/{id}/users/{user_id}`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Membership)]
+struct Shown<'a> {
+    id: &'a str,
+    kind: &'static str,
+    member: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = MemberList)]
+struct Listed {
+    #[schema(value_type = Vec<crate::openapi::twins::User>)]
+    users: Vec<Traits>,
+    /// Profiles that were looked at.
+    scanned: usize,
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = MemberCount)]
+struct Counted {
+    /// Members among those looked at.
+    count: usize,
+    /// Profiles that were looked at.
+    scanned: usize,
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// Is a user in a segment?
+///
+/// What this process accepted but no worker committed yet is looked at too.
+#[utoipa::path(
+    get, path = "/v1/admin/segments/{id}/users/{user_id}", operation_id = "isMember", tag = "Segments",
+    params(OfKind, ("id" = String, Path, description = "Of the segment."), ("user_id" = String, Path, description = "Of the user.", example = "ada")),
+    responses((status = 200, description = "The answer.", body = Shown), ReadsParameters, FaultySegment, Missing, AsksDatabase),
+)]
 pub async fn one(
     State(app): State<Arc<App>>,
     Path((id, user_id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        id: &'a str,
-        kind: &'static str,
-        member: bool,
-    }
     let answer = async {
         let kind = users::kind(&Query::parse(query.as_deref()))?;
         let condition = condition(&app, id).await?;
@@ -71,14 +105,15 @@ pub async fn one(
     answered(answer.await)
 }
 
-/// `GET /v1/admin/segments/{id}/users`.
+/// Who is in a segment.
+///
+/// In the order of their ids. A request looks at no more than 20,000 profiles, for about two seconds; then a page may not be full, and
+/// `next_cursor` goes on.
+#[utoipa::path(
+    get, path = "/v1/admin/segments/{id}/users", operation_id = "listMembers", tag = "Segments", params(Paging, OfKind, ("id" = String, Path, description = "Of the segment.")),
+    responses((status = 200, description = "A page.", body = Listed), ReadsParameters, FaultySegment, Missing, AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>, Path(id): Path<String>, RawQuery(query): RawQuery) -> Response {
-    #[derive(Serialize)]
-    struct Listed {
-        users: Vec<Traits>,
-        scanned: usize,
-        next_cursor: Option<String>,
-    }
     let answer = async {
         let query = Query::parse(query.as_deref());
         let page = Page::<String>::read(&query, Some(DEFAULT_LIMIT), LARGEST_LIMIT)?;
@@ -94,14 +129,14 @@ pub async fn list(State(app): State<Arc<App>>, Path(id): Path<String>, RawQuery(
     answered(answer.await)
 }
 
-/// `GET /v1/admin/segments/{id}/count`.
+/// How many are in a segment.
+///
+/// A request looks at no more than 100,000 profiles, for about two seconds; the count of all is the sum over the pages.
+#[utoipa::path(
+    get, path = "/v1/admin/segments/{id}/count", operation_id = "countMembers", tag = "Segments", params(Paging, OfKind, ("id" = String, Path, description = "Of the segment.")),
+    responses((status = 200, description = "A part of the count.", body = Counted), ReadsParameters, FaultySegment, Missing, AsksDatabase),
+)]
 pub async fn count(State(app): State<Arc<App>>, Path(id): Path<String>, RawQuery(query): RawQuery) -> Response {
-    #[derive(Serialize)]
-    struct Counted {
-        count: usize,
-        scanned: usize,
-        next_cursor: Option<String>,
-    }
     let answer = async {
         let query = Query::parse(query.as_deref());
         let page = Page::<String>::read(&query, None, LARGEST_LIMIT)?;

@@ -23,6 +23,7 @@ use shared::domain::traits::Traits;
 use shared::domain::user_key::{KeyKind, UserKey};
 use sqlx::FromRow;
 use sqlx::postgres::{PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::documents::answered;
@@ -33,46 +34,60 @@ use super::users::{self, User};
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
+use crate::openapi::parameters::OfKind;
+use crate::openapi::refusals::{AsksDatabase, Missing, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 /// Events and matches that a profile shows.
 const LATEST: i64 = 50;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Profile {
     id: String,
+    /// `user` or `anonymous`.
     kind: &'static str,
+    #[schema(value_type = Object)]
     traits: Option<Box<RawValue>>,
+    #[schema(format = DateTime, required)]
     created_at: Option<String>,
+    #[schema(format = DateTime, required)]
     updated_at: Option<String>,
     opted_out: bool,
     links: Links,
     timeline: Timeline,
+    /// The latest 50.
     matches: Vec<Match>,
     /// Null when it cannot be told just now.
+    #[schema(required)]
     standing: Option<Standing>,
 }
 
-#[derive(Serialize)]
+/// Which ids are the same person.
+#[derive(Serialize, ToSchema)]
 struct Links {
     anonymous_ids: Vec<String>,
     user_ids: Vec<String>,
 }
 
-#[derive(Serialize)]
+/// The latest 50 events of all those ids.
+#[derive(Serialize, ToSchema)]
 struct Timeline {
     events: Vec<stored_events::Shown>,
+    /// For `/v1/admin/events?user_id=…&linked=true`.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, FromRow, ToSchema)]
 struct Match {
     event_id: Uuid,
     campaign_id: String,
     /// Null when the campaign is gone.
+    #[schema(required)]
     campaign_name: Option<String>,
     campaign_version: i64,
+    #[schema(required)]
     variant: Option<String>,
     disposition: String,
     at: DateTime<Utc>,
@@ -86,7 +101,12 @@ struct Known {
     matches: Vec<Match>,
 }
 
-/// The handler.
+/// One user, with all that is known of them.
+#[utoipa::path(
+    get, path = "/v1/admin/users/{id}", operation_id = "showUser", tag = "Events and users",
+    params(OfKind, ("id" = String, Path, description = "Of the user.", example = "ada")),
+    responses((status = 200, description = "The profile.", body = Profile), ReadsParameters, Missing, AsksDatabase),
+)]
 pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, RawQuery(query): RawQuery) -> Response {
     answered(answer(&app, id, &Query::parse(query.as_deref())).await)
 }

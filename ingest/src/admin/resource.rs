@@ -11,6 +11,7 @@ use shared::domain::campaign::Fault;
 use shared::domain::document::RESERVED;
 use shared::domain::raw_object::RawObject;
 use shared::store::documents::{Collection, Stored};
+use utoipa::ToSchema;
 
 use super::if_match::tagged;
 use crate::intake::ok;
@@ -39,6 +40,16 @@ pub struct Resource {
     pub faults: fn(&Stored) -> Vec<Fault>,
     /// The object for clients.
     pub shape: fn(&Stored) -> serde_json::Result<RawObject>,
+}
+
+/// The answer to a DELETE.
+#[derive(Serialize, ToSchema)]
+pub struct Deleted {
+    ok: bool,
+    /// Of a campaign: what was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    deleted: Option<RawObject>,
 }
 
 /// A document fit to be saved.
@@ -107,12 +118,6 @@ impl Resource {
 
     /// The answer to a DELETE.
     pub fn deleted(&self, row: &Stored) -> Result<Response, Problem> {
-        #[derive(Serialize)]
-        struct Deleted {
-            ok: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            deleted: Option<RawObject>,
-        }
         let deleted = self.shows_deleted.then(|| (self.shape)(row)).transpose().map_err(internal)?;
         ok(&Deleted { ok: true, deleted })
     }

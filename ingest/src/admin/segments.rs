@@ -17,6 +17,8 @@ use super::resource::{Checked, Resource, plain_shape};
 use super::sent::SMALL_BODY_BYTES;
 use crate::app::App;
 use crate::keys::Caller;
+use crate::openapi::parameters::Paging;
+use crate::openapi::refusals::{AsksDatabase, FaultySegment, ReadsBody, ReadsParameters};
 use crate::problem::Kind;
 use crate::query::Query;
 
@@ -34,12 +36,25 @@ pub static RESOURCE: Resource = Resource {
     shape: plain_shape,
 };
 
-/// `POST`.
+/// Creates a segment under an id of the server's own.
+#[utoipa::path(
+    post, path = "/v1/admin/segments", operation_id = "createSegment", tag = "Segments",
+    request_body(content = ref("#/components/schemas/SegmentDraft"), content_type = "application/json"),
+    responses(
+        (status = 201, description = "The segment.", body = ref("#/components/schemas/Segment"), headers(("ETag" = String))),
+        ReadsBody, FaultySegment, AsksDatabase,
+    ),
+)]
 pub async fn create(State(app): State<Arc<App>>, caller: Extension<Caller>, request: Request) -> Response {
     answered(documents::create(&RESOURCE, &app, &caller, request).await)
 }
 
-/// `GET`.
+/// All segments, newest created first.
+#[utoipa::path(
+    get, path = "/v1/admin/segments", operation_id = "listSegments", tag = "Segments", params(Paging),
+    responses((status = 200, description = "A page; without `limit` all of them.", body = ref("#/components/schemas/SegmentList")),
+        ReadsParameters, AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let query = Query::parse(query.as_deref());
     answered(documents::list(&RESOURCE, &app, &query, Wanted::default()).await)

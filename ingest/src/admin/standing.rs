@@ -6,13 +6,14 @@ use chrono::Utc;
 use serde::Serialize;
 use shared::domain::rules::Facts;
 use shared::domain::user_key::UserKey;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::for_user::{Generation, shown};
 use crate::profile::{self, ProfileCounts};
 
 /// Part of a profile.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Standing {
     /// By priority, then newest created first.
     pub campaigns: Vec<Offered>,
@@ -21,11 +22,12 @@ pub struct Standing {
 }
 
 /// A campaign that would be given to the user.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Offered {
     /// The campaign.
     pub id: String,
     /// The user's arm of an A/B test.
+    #[schema(required)]
     pub variant: Option<String>,
 }
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use shared::store::connection::sqlstate;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{FromRow, QueryBuilder};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -154,25 +155,40 @@ fn narrow(query: &mut QueryBuilder<'_, Postgres>, filter: &Filter) {
 }
 
 /// An event in a reply.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StoredEvent)]
 pub struct Shown {
     id: Uuid,
+    /// Its name, or its type when it has none.
     event: String,
+    /// Or the anonymous id.
     user_id: String,
-    /// Milliseconds.
+    /// `timestamp` in milliseconds.
     ts: i64,
+    #[schema(value_type = Option<Object>, required)]
     properties: Option<Box<RawValue>>,
     #[serde(rename = "type")]
     kind: String,
+    #[schema(required)]
     anonymous_id: Option<String>,
+    #[schema(required)]
     message_id: Option<String>,
+    #[schema(required)]
     event_id: Option<String>,
+    /// When it happened; corrected where the client's clock was far off.
+    #[schema(format = DateTime)]
     timestamp: String,
+    /// As it was sent.
+    #[schema(required)]
     original_timestamp: Option<String>,
+    #[schema(format = DateTime)]
     received_at: String,
+    /// Name of the key.
     source: String,
+    /// What was noticed on its way in, as bits.
     flags: i16,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
     traits: Option<Box<RawValue>>,
 }
 

@@ -16,6 +16,7 @@ use shared::domain::traits::Traits;
 use shared::domain::user_key::KeyKind;
 use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{FromRow, QueryBuilder};
+use utoipa::ToSchema;
 
 use super::documents::answered;
 use super::paging::Page;
@@ -24,16 +25,22 @@ use super::stored_events::COUNT_LIMIT;
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
+use crate::openapi::parameters::{OfKind, Paging};
+use crate::openapi::refusals::{AsksDatabase, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 const DEFAULT_LIMIT: i64 = 50;
 const LARGEST_LIMIT: i64 = 1_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserList)]
 struct Listed {
+    #[schema(value_type = Vec<crate::openapi::twins::User>)]
     users: Vec<Traits>,
+    /// Exact up to 10,000, and stays there beyond.
     total: i64,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -60,7 +67,14 @@ pub struct User {
     pub updated_at: DateTime<Utc>,
 }
 
-/// The handler.
+/// Profiles, in the order of their ids.
+///
+/// `limit` is 50, at most 1,000.
+#[utoipa::path(
+    get, path = "/v1/admin/users", operation_id = "listUsers", tag = "Events and users",
+    params(Paging, OfKind, ("q" = Option<String>, Query, description = "The beginning of an id.", example = "ad")),
+    responses((status = 200, description = "A page.", body = Listed), ReadsParameters, AsksDatabase),
+)]
 pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     answered(answer(&app, &Query::parse(query.as_deref())).await)
 }

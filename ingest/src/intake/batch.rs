@@ -16,6 +16,7 @@ use shared::domain::event::{Event, EventType};
 use shared::domain::intake::envelope::{self, Batch};
 use shared::domain::intake::{Request, leads, normalise};
 use shared::domain::limits;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::arrivals::Arrivals;
@@ -32,10 +33,13 @@ use crate::profile;
 /// After so many events others get a turn.
 const TURN_EVENTS: usize = 500;
 
-#[derive(Serialize)]
-struct Taken {
+/// The answer to many events.
+#[derive(Serialize, ToSchema)]
+pub struct BatchAnswer {
     ok: bool,
+    /// How many were.
     accepted: usize,
+    /// Those that were not.
     rejected: Vec<Rejected>,
 }
 
@@ -108,7 +112,7 @@ async fn accept(
     let places = packing.submit(app, &mut share)?.outcome().await?;
     arrivals.accept_rest();
     remember(app, &read.telling, &places);
-    ok(&Taken { ok: true, accepted, rejected: read.rejected })
+    ok(&BatchAnswer { ok: true, accepted, rejected: read.rejected })
 }
 
 /// The events of a batch, judged.

@@ -3,11 +3,12 @@
 //! ready? → budget → key in the headers, and what it has left → body (read, decoded) → key in the body → its share of events and
 //! bytes → parse → publish, and meanwhile match → answer after the acknowledgement.
 //!
-//! [`single`] answers the routes of one event, [`batch`] those of many; [`arrivals`] keeps the books, [`packing`] cuts events into
+//! [`calls`] has a handler per route: [`single`] answers those of one event, [`batch`] those of many; [`arrivals`] keeps the books, [`packing`] cuts events into
 //! submissions, [`refusal`] words what is wrong with an event.
 
 pub mod arrivals;
 pub mod batch;
+pub mod calls;
 pub mod packing;
 pub mod refusal;
 pub mod single;

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shared::domain::intake::{Rejection, envelope};
 use shared::domain::violation::Violation;
+use utoipa::ToSchema;
 
 use crate::problem::{Kind, Problem};
 
@@ -37,18 +38,20 @@ pub fn of_single(raw: &RawValue, rejection: &Rejection) -> Problem {
 }
 
 /// One refused event of a batch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Rejected {
     /// Position in the batch.
     pub index: usize,
     /// As sent, if it could be read.
     #[serde(rename = "messageId")]
+    #[schema(required)]
     pub message_id: Option<String>,
     /// The first violation's.
     pub code: &'static str,
     /// All violations in one sentence.
     pub message: String,
     /// All violations.
+    #[schema(value_type = Vec<crate::openapi::twins::Violation>)]
     pub violations: Vec<Violation>,
 }
 

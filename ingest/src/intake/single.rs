@@ -13,6 +13,7 @@ use shared::domain::event::{Event, EventType};
 use shared::domain::intake::envelope;
 use shared::domain::intake::{Request, normalise};
 use shared::domain::traits::Traits;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::arrivals::Arrivals;
@@ -121,39 +122,54 @@ async fn accept(
             let places = published.outcome().await?;
             arrivals.accept_rest();
             remember(&places, &[]);
-            ok(&Taken { ok: true, id: event.id })
+            ok(&TakenAnswer { ok: true, id: event.id })
         }
     }
 }
 
-#[derive(Serialize)]
-struct Taken {
+/// The answer to a call that only is stored.
+#[derive(Serialize, ToSchema)]
+pub struct TakenAnswer {
     ok: bool,
+    /// Of the event; the same for each resend.
     id: Uuid,
 }
 
-/// The old server's answer to a track.
-#[derive(Serialize)]
-struct Tracked<'a> {
+/// The answer to a track, as the old server gave it.
+#[derive(Serialize, ToSchema)]
+pub struct TrackAnswer<'a> {
     ok: bool,
-    /// On the paths of the second generation.
+    /// On the paths of the second generation of apps.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     success: Option<bool>,
+    /// The campaigns to show: by priority, then newest created first.
+    #[schema(value_type = Vec<Object>)]
     matched: Objects<'a>,
+    /// There, and false, when there may be more campaigns.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     matched_complete: Option<bool>,
+    /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     matched_reason: Option<&'static str>,
     event: TrackedEvent<'a>,
 }
 
-#[derive(Serialize)]
+/// An event as it was taken.
+#[derive(Serialize, ToSchema)]
 struct TrackedEvent<'a> {
+    /// The same for each resend.
     id: Uuid,
+    #[schema(required)]
     user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     anonymous_id: Option<&'a str>,
+    #[schema(required)]
     event: Option<&'a str>,
+    #[schema(value_type = Object)]
     properties: Option<&'a RawValue>,
     /// Milliseconds.
     ts: i64,
@@ -171,8 +187,8 @@ impl Serialize for Objects<'_> {
     }
 }
 
-fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched, success: Option<bool>) -> Tracked<'a> {
-    Tracked {
+fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched, success: Option<bool>) -> TrackAnswer<'a> {
+    TrackAnswer {
         ok: true,
         success,
         matched: Objects(matched),
@@ -189,23 +205,29 @@ fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched, success: Option<bool>
     }
 }
 
-/// The old server's answer to an identify.
-#[derive(Serialize)]
-struct Identified {
+/// The answer to an identify, as the old server gave it.
+#[derive(Serialize, ToSchema)]
+pub struct IdentifyAnswer {
     ok: bool,
+    /// On the paths of the second generation of apps.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     success: Option<bool>,
+    /// All traits, those just sent included.
+    #[schema(value_type = Object)]
     user: Traits,
+    /// There, and false, when the traits of before could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     user_complete: Option<bool>,
 }
 
-fn identified(before: Option<Traits>, patch: &str, success: Option<bool>) -> Identified {
+fn identified(before: Option<Traits>, patch: &str, success: Option<bool>) -> IdentifyAnswer {
     let user_complete = before.is_none().then_some(false);
     let mut user = before.unwrap_or_default();
     // Checked at the door to be an object.
     if let Ok(patch) = Traits::parse(patch) {
         user.merge(patch);
     }
-    Identified { ok: true, success, user, user_complete }
+    IdentifyAnswer { ok: true, success, user, user_complete }
 }

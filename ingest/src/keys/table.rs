@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sqlx::FromRow;
 use sqlx::postgres::PgPool;
+use utoipa::ToSchema;
 
 use super::{KeyHash, Keys, REFRESH, Role, StoredKey};
 use crate::fair_use::meter::OwnAllowance;
@@ -40,13 +41,17 @@ struct Row {
 }
 
 /// The limits of a key, as columns and as the admin API shows them; absent ones are as in the settings.
-#[derive(Debug, Clone, Copy, Default, FromRow, Serialize)]
+#[derive(Debug, Clone, Copy, Default, FromRow, Serialize, ToSchema)]
+#[schema(as = KeyLimits)]
 pub struct Limits {
     /// 0: no limit.
+    #[schema(required)]
     pub events_per_second: Option<i64>,
     /// 0: no limit.
+    #[schema(required)]
     pub bytes_per_second: Option<i64>,
     /// At least 1.
+    #[schema(required)]
     pub burst_seconds: Option<i32>,
 }
 

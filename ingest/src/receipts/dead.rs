@@ -5,6 +5,7 @@ use serde::Serialize;
 use shared::domain::event::Event;
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::asked::Asked;
@@ -13,16 +14,18 @@ use super::asked::Asked;
 const MOST_LETTERS: i64 = 1_000;
 
 /// A letter, as a receipt shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Dead {
     /// For `/v1/admin/dead-letters/{id}`.
     dead_letter_id: i64,
     /// Ours.
     id: Uuid,
+    #[schema(required)]
     sqlstate: Option<String>,
     reason: String,
     received_at: DateTime<Utc>,
     dead_at: DateTime<Utc>,
+    #[schema(required)]
     redriven_at: Option<DateTime<Utc>>,
 }
 

@@ -27,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde::Serialize;
 use sqlx::postgres::PgPool;
+use utoipa::ToSchema;
 
 use self::asked::Asked;
 use self::dead::Dead;
@@ -35,23 +36,43 @@ use self::stored::Stored;
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
+use crate::openapi::parameters::Verified;
+use crate::openapi::refusals::{AboutUser, AsksDatabase, Missing, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 /// What became of an event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Receipt<'a> {
     message_id: &'a str,
+    /// `stored`, `queued`, `dead`, or `unknown` when not everything could be looked at.
     status: &'static str,
     stored: Vec<Stored>,
     queued: Vec<Queued>,
     dead: Vec<Dead>,
+    /// Everything was looked at.
     complete: bool,
+    /// What was not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
 }
 
-/// `GET /v1/events/{message_id}`.
+/// Where is my event?
+///
+/// What became of an event: `stored` with the campaigns it matched and how many copies of it were dropped, `queued` with its place in the
+/// stream, or `dead` with the reason. Without `timestamp` the user's latest 10,000 events are looked through. A write key is told
+/// only of events that came with a key of its name.
+#[utoipa::path(
+    get, path = "/v1/events/{message_id}", operation_id = "receipt", tag = "Events",
+    params(
+        ("message_id" = String, Path, description = "The `messageId` (or `event_id`) it was sent with, or the `id` of a reply.", example = "checkout-42"),
+        ("user_id" = Option<String>, Query, description = "Whose event it was; admins may leave it out when they ask by `id`.", example = "ada"),
+        ("anonymous_id" = Option<String>, Query, description = "Whose, when nobody was logged in."),
+        ("timestamp" = Option<String>, Query, description = "The event's own time, as it was sent: makes it one look-up."),
+        Verified,
+    ),
+    responses((status = 200, description = "What is known of it.", body = Receipt), ReadsParameters, AboutUser, Missing, AsksDatabase),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,

@@ -13,6 +13,7 @@ use shared::domain::message::decode;
 use shared::stream::StreamError;
 use shared::stream::lanes::{self, Lane};
 use sqlx::postgres::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::asked::Asked;
@@ -24,7 +25,7 @@ const MOST_MESSAGES: u64 = 200;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An event that waits.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Queued {
     /// Ours.
     pub id: Uuid,

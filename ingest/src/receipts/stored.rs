@@ -5,6 +5,7 @@ use serde::Serialize;
 use shared::domain::event_id::client_day;
 use sqlx::postgres::PgConnection;
 use sqlx::{FromRow, Row};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::asked::Asked;
@@ -16,32 +17,40 @@ const COLUMNS: &str = r#"id, type AS kind, user_id, anonymous_id, event, message
     received_at, source"#;
 
 /// A row, as a receipt shows it: what identifies it, its times, and what became of it.
-#[derive(Debug, Serialize, FromRow)]
+#[derive(Debug, Serialize, FromRow, ToSchema)]
 pub struct Stored {
     /// Ours.
     pub id: Uuid,
     #[serde(rename = "type")]
     kind: String,
+    #[schema(required)]
     user_id: Option<String>,
+    #[schema(required)]
     anonymous_id: Option<String>,
+    #[schema(required)]
     event: Option<String>,
+    #[schema(required)]
     message_id: Option<String>,
+    #[schema(required)]
     event_id: Option<String>,
     timestamp: DateTime<Utc>,
+    #[schema(required)]
     original_timestamp: Option<String>,
     received_at: DateTime<Utc>,
     source: String,
     #[sqlx(skip)]
     matched: Vec<Match>,
     #[sqlx(skip)]
+    #[schema(required)]
     duplicates: Option<Duplicates>,
 }
 
 /// A campaign that it matched.
-#[derive(Debug, Serialize, FromRow)]
+#[derive(Debug, Serialize, FromRow, ToSchema)]
 struct Match {
     campaign_id: String,
     campaign_version: i64,
+    #[schema(required)]
     variant: Option<String>,
     /// `show`, `hold_out` or `preview`.
     disposition: String,
@@ -49,7 +58,7 @@ struct Match {
 }
 
 /// Copies that were dropped.
-#[derive(Debug, Serialize, FromRow)]
+#[derive(Debug, Serialize, FromRow, ToSchema)]
 struct Duplicates {
     copies: i64,
     last_received_at: DateTime<Utc>,

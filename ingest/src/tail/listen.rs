@@ -21,6 +21,7 @@ use super::filter::{Filter, Outcome};
 use super::hear::Announcement;
 use super::{ANNOUNCE, MOST_LISTENERS};
 use crate::app::App;
+use crate::openapi::refusals::{Listens, ReadsParameters};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
@@ -29,7 +30,21 @@ const QUEUE: usize = 256;
 /// A comment that keeps proxies from closing a quiet connection.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// `GET`.
+/// What comes in just now.
+///
+/// Server-sent events, until you go away: each is named `accepted` or `rejected` and has one line of JSON, with the reason of a
+/// rejection. A sample of at most 100 a second and process; `skipped` counts what was left out. The first event is `listening`.
+#[utoipa::path(
+    get, path = "/v1/admin/events/stream", operation_id = "liveTail", tag = "Events and users",
+    params(
+        ("user_id" = Option<String>, Query, description = "Only of this user or anonymous id."),
+        ("event" = Option<String>, Query, description = "Only of this name."),
+        ("type" = Option<String>, Query, description = "Only `track`, `identify`, …"),
+        ("source" = Option<String>, Query, description = "Only with keys of this name."),
+        ("outcome" = Option<String>, Query, description = "Only `accepted` or `rejected` ones."),
+    ),
+    responses((status = 200, description = "The tail.", body = String, content_type = "text/event-stream"), ReadsParameters, Listens),
+)]
 pub async fn listen(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     open(app, query.as_deref()).await.unwrap_or_else(IntoResponse::into_response)
 }

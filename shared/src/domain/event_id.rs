@@ -13,6 +13,9 @@ use super::event::EventType;
 use super::user_key::UserKey;
 
 const HOUR_MILLISECONDS: i64 = 3_600_000;
+/// How message ids begin that Segment's browser SDK makes (a UUID follows). It adds who the visitor is when it sends: an anonymous
+/// event whose answer was lost comes again with a user id when the visitor has logged in meanwhile.
+const SEGMENT_BROWSER: &str = "ajs-next-";
 
 /// What a client named an event by, strongest first.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,8 @@ pub enum Name<'a> {
 pub fn event_id(kind: EventType, key: Option<UserKey<'_>>, name: Name<'_>, raw_time: Option<NaiveDateTime>) -> Uuid {
     let mut hash = Parts::default();
     hash.text(kind.as_str());
+    // Ids of one event agree whoever it is said to be of, where the SDK may say another user in a resend.
+    let key = key.filter(|_| !matches!(name, Name::MessageId(id) if id.starts_with(SEGMENT_BROWSER)));
     hash.text(key.map_or("", |k| k.kind.as_str()));
     hash.text(key.map_or("", |k| k.id));
     let mut hour = raw_time.map(|t| t.and_utc().timestamp_millis());
@@ -128,6 +133,15 @@ mod tests {
                 parse_text("2026-11-22T10:00:00Z").as_written()
             )
         );
+    }
+
+    #[test]
+    fn a_resend_of_the_browser_sdk_agrees_although_the_visitor_has_logged_in() {
+        let message = Name::MessageId("ajs-next-1763201218000-6f1f7c2e-7d6e-4b8c-9d0a-1b2c3d4e5f60");
+        let of = |key, kind| event_id(kind, Some(key), message, None);
+        let visitor = UserKey::of(None, Some("a"), &crate::domain::user_key::Placeholders::default()).unwrap();
+        assert_eq!(of(visitor, EventType::Track), of(UserKey::user("u"), EventType::Track));
+        assert_ne!(of(visitor, EventType::Track), of(visitor, EventType::Page));
     }
 
     #[test]

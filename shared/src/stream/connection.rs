@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, connection::State};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
+use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 
 use super::StreamError;
@@ -31,7 +32,7 @@ impl Connection {
 pub async fn connect(settings: &Pipeline, name: &str) -> Result<Connection, StreamError> {
     let (epoch, epochs) = watch::channel(0);
     let servers: Vec<String> = settings.nats_url.expose().split(',').map(|s| s.trim().to_owned()).collect();
-    let client = ConnectOptions::new()
+    let client = with_login(ConnectOptions::new(), &servers)
         .name(name)
         .retry_on_initial_connect()
         .max_reconnects(None)
@@ -53,6 +54,20 @@ pub async fn connect(settings: &Pipeline, name: &str) -> Result<Connection, Stre
         .await
         .map_err(|e| StreamError::new("connecting to NATS_URL", e))?;
     Ok(Connection { client, epochs })
+}
+
+/// The login of the first address that has one: `user:password@`, or a token alone. The client library does not look there.
+fn with_login(options: ConnectOptions, servers: &[String]) -> ConnectOptions {
+    let login = |server: &String| {
+        let address: ServerAddr = server.parse().ok()?;
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        Some((address.username().map(decoded)?, address.password().map(decoded)))
+    };
+    match servers.iter().find_map(login) {
+        None => options,
+        Some((token, None)) => options.token(token),
+        Some((user, Some(password))) => options.user_and_password(user, password),
+    }
 }
 
 /// Waits until the connection is up; gives up after `patience`.

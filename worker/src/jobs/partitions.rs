@@ -2,9 +2,12 @@
 //!
 //! `CREATE TABLE … PARTITION OF` would lock the parent against everything; a table made LIKE it, with a CHECK, and then attached does
 //! not stall writers.
+//!
+//! The worker's database role may not change tables. What makes and drops partitions does so as the owner of `events`
+//! ([`become_owner`]), a role that this one is a member of; so all partitions have that owner, whoever made them.
 
 use chrono::{Days, NaiveDate};
-use sqlx::{Executor, PgPool};
+use sqlx::{Executor, PgConnection, PgPool};
 
 /// How many days ahead partitions exist.
 pub const DAYS_AHEAD: u64 = 7;
@@ -43,6 +46,7 @@ pub async fn ensure(pool: &PgPool, day: NaiveDate) -> Result<bool, sqlx::Error> 
     if sqlx::query_scalar(exists).bind(&table).fetch_one(&mut *transaction).await? {
         return Ok(false);
     }
+    become_owner(&mut transaction, Until::Commit).await?;
     // The name and the dates are made of digits only.
     let statements = format!(
         "DROP TABLE IF EXISTS {table};
@@ -55,4 +59,21 @@ pub async fn ensure(pool: &PgPool, day: NaiveDate) -> Result<bool, sqlx::Error> 
     transaction.commit().await?;
     tracing::info!(partition = table, "event partition made");
     Ok(true)
+}
+
+/// How long a connection acts as the owner of `events`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// To the end of its transaction.
+    Commit,
+    /// To its end.
+    Close,
+}
+
+/// Lets a connection act as the owner of `events`.
+pub async fn become_owner(connection: &mut PgConnection, until: Until) -> Result<(), sqlx::Error> {
+    let become_owner =
+        "SELECT set_config('role', pg_get_userbyid(relowner), $1) FROM pg_class WHERE oid = 'events'::regclass";
+    sqlx::query(become_owner).bind(until == Until::Commit).execute(connection).await?;
+    Ok(())
 }

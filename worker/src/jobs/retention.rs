@@ -6,7 +6,9 @@
 
 use chrono::NaiveDate;
 use shared::domain::day::oldest_kept;
-use sqlx::{Executor, PgPool};
+use sqlx::{Executor, PgConnection, PgPool};
+
+use super::partitions::{Until, become_owner};
 
 /// Rows deleted per statement, of tables that are not partitioned.
 const ROWS_PER_STATEMENT: i64 = 10_000;
@@ -25,18 +27,20 @@ pub async fn drop_expired(pool: &PgPool, today: NaiveDate, retention_days: u16) 
     )
     .fetch_all(pool)
     .await?;
+    // Out of the pool, because it acts as another role from here on. (A detach cannot be part of a transaction.)
+    let mut connection = pool.acquire().await?.detach();
+    become_owner(&mut connection, Until::Close).await?;
     let mut dropped = Vec::new();
     for (table, detaching) in partitions {
         let Some(day) = day_of(&table).filter(|day| *day < oldest) else { continue };
         // The name was made of digits by us, and read back as such.
         let how = if detaching { "FINALIZE" } else { "CONCURRENTLY" };
-        let mut connection = pool.acquire().await?;
         connection.execute(format!("ALTER TABLE events DETACH PARTITION {table} {how}").as_str()).await?;
         connection.execute(format!("DROP TABLE {table}").as_str()).await?;
         tracing::info!(partition = table, %day, "expired event partition dropped");
         dropped.push(table);
     }
-    drop_leftovers(pool, oldest, &mut dropped).await?;
+    drop_leftovers(&mut connection, oldest, &mut dropped).await?;
     for delete in EXPIRE {
         expire_rows(pool, delete, oldest).await?;
     }
@@ -44,16 +48,20 @@ pub async fn drop_expired(pool: &PgPool, today: NaiveDate, retention_days: u16) 
 }
 
 /// A partition that was detached but not dropped when a process died.
-async fn drop_leftovers(pool: &PgPool, oldest: NaiveDate, dropped: &mut Vec<String>) -> Result<(), sqlx::Error> {
+async fn drop_leftovers(
+    connection: &mut PgConnection,
+    oldest: NaiveDate,
+    dropped: &mut Vec<String>,
+) -> Result<(), sqlx::Error> {
     let tables: Vec<String> = sqlx::query_scalar(
         r"SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
            WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname ~ '^events_\d{8}$' AND NOT c.relispartition",
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *connection)
     .await?;
     for table in tables {
         if day_of(&table).is_some_and(|day| day < oldest) {
-            pool.execute(format!("DROP TABLE IF EXISTS {table}").as_str()).await?;
+            connection.execute(format!("DROP TABLE IF EXISTS {table}").as_str()).await?;
             dropped.push(table);
         }
     }

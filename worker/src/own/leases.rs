@@ -138,12 +138,12 @@ async fn end_of_others(database: &mut PgConnection, me: &Identity) -> Result<Vec
     Ok(gone)
 }
 
-/// Ends what is left of these owners in the database.
+/// Ends what is left of these owners in the database. One that worked under a role we may not end is fenced out all the same.
 async fn end_sessions(database: &mut PgConnection, owners: &[Uuid]) -> Result<(), sqlx::Error> {
     let names: Vec<String> = owners.iter().map(|&owner| session_name(owner)).collect();
     sqlx::query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-          WHERE datname = current_database() AND application_name = ANY($1)",
+          WHERE datname = current_database() AND application_name = ANY($1) AND pg_has_role(usesysid, 'USAGE')",
     )
     .bind(names)
     .execute(&mut *database)

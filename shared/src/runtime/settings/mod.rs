@@ -163,6 +163,13 @@ impl Reader {
 #[derive(Debug)]
 pub struct InForce(Vec<(&'static str, String)>);
 
+impl InForce {
+    /// Logs each, as an entry of its own: an entry is one line.
+    pub fn log(&self) {
+        self.0.iter().for_each(|(name, value)| tracing::info!("setting {name}={value}"));
+    }
+}
+
 impl fmt::Display for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(name, value)| writeln!(f, "  {name}={value}"))

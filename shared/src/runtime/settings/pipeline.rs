@@ -12,9 +12,11 @@ static PROFILE: Setting = Setting::new(
 );
 static DATABASE_URL: Setting =
     Setting::required("DATABASE_URL", "PostgreSQL (15 or newer), postgres://user:password@host:port/database").secret();
-static NATS_URL: Setting =
-    Setting::required("NATS_URL", "NATS with JetStream (2.15.1 or newer), nats://host:port, several with commas")
-        .secret();
+static NATS_URL: Setting = Setting::required(
+    "NATS_URL",
+    "NATS with JetStream (2.15.1 or newer), nats://[user:password@]host:port, several with commas",
+)
+.secret();
 static NATS_MONITOR_URLS: Setting = Setting::new(
     "NATS_MONITOR_URLS",
     "",
