@@ -51,7 +51,7 @@ impl Operation {
     }
 }
 
-/// The ids that `tests/openapi/schemathesis.toml` names.
+/// The ids that `tests/openapi/schemathesis.toml` names, and those of the document's examples.
 async fn store_something(pipeline: &Pipeline) {
     let admin = pipeline.admin();
     for n in 1..=6 {
@@ -67,8 +67,8 @@ async fn store_something(pipeline: &Pipeline) {
         assert_eq!(admin.post("/v1/admin/features", &flag).await.unwrap().status, 200);
     }
     let letter =
-        "INSERT INTO dead_letters (lane, stream_seq, partition, position, sqlstate, reason, payload, received_at)
-                  VALUES (0, 1, 0, 0, '22P05', 'a test', '{}', now())";
+        "INSERT INTO dead_letters (id, lane, stream_seq, partition, position, sqlstate, reason, payload, received_at)
+                  OVERRIDING SYSTEM VALUE VALUES (12, 0, 1, 0, 0, '22P05', 'a test', '{}', now())";
     sqlx::query(letter).execute(&pipeline.database.pool).await.unwrap();
     let client = pipeline.client();
     client.accepted("/v1/identify", &json!({"user_id": "ada", "anonymous_id": "d-1", "traits": {"plan": "pro"}})).await;
