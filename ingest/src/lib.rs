@@ -1,6 +1,6 @@
 //! The HTTP side of the pipeline: takes events in, answers when they are on disk.
 //!
-//! The path of an event: [`server`] (connections) → [`router`] (routes) → [`observe`] (CORS, counting) → [`intake`]
+//! The path of an event: [`server`] (connections, each with the limits of [`connection`]) → [`router`] (routes) → [`observe`] (CORS, counting) → [`intake`]
 //! ([`budget`], [`auth`], [`body`], [`decode`], the parser of `shared`) → [`publish`] (group commit, one fsync for all who wait) →
 //! answer. Meanwhile [`inline`] matches campaigns for the reply, with what is known of the user from [`profile`] and [`overlay`].
 //!
@@ -19,6 +19,7 @@ pub mod auth;
 pub mod body;
 pub mod browser_sdk;
 pub mod budget;
+pub mod connection;
 pub mod cors;
 pub mod database;
 pub mod decode;

@@ -21,6 +21,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table in `Kind::facts` says what each is")]
 pub enum Kind {
+    MalformedRequest,
     InvalidJson,
     UndecodableBody,
     EmptyBatch,
@@ -43,6 +44,7 @@ pub enum Kind {
     BodyTooLarge,
     BatchTooLarge,
     UriTooLong,
+    HeadersTooLarge,
     UnsupportedEncoding,
     Overloaded,
     NotReady,
@@ -63,7 +65,8 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
+        Self::MalformedRequest,
         Self::InvalidJson,
         Self::UndecodableBody,
         Self::EmptyBatch,
@@ -86,6 +89,7 @@ impl Kind {
         Self::BodyTooLarge,
         Self::BatchTooLarge,
         Self::UriTooLong,
+        Self::HeadersTooLarge,
         Self::UnsupportedEncoding,
         Self::Overloaded,
         Self::NotReady,
@@ -103,6 +107,7 @@ impl Kind {
         let large = |code| fact(StatusCode::PAYLOAD_TOO_LARGE, code, "Payload Too Large", None);
         let later = |code, seconds| fact(StatusCode::SERVICE_UNAVAILABLE, code, "Service Unavailable", Some(seconds));
         match self {
+            Self::MalformedRequest => bad("malformed_request"),
             Self::InvalidJson => bad("invalid_json"),
             Self::UndecodableBody => bad("undecodable_body"),
             Self::EmptyBatch => bad("empty_batch"),
@@ -133,6 +138,10 @@ impl Kind {
             Self::BodyTooLarge => large("body_too_large"),
             Self::BatchTooLarge => large("batch_too_large"),
             Self::UriTooLong => fact(StatusCode::URI_TOO_LONG, "uri_too_long", "URI Too Long", None),
+            Self::HeadersTooLarge => {
+                let error = "Request Header Fields Too Large";
+                fact(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", error, None)
+            }
             Self::UnsupportedEncoding => {
                 fact(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Unsupported Media Type", None)
             }
@@ -242,6 +251,23 @@ impl Problem {
         self.0.kind
     }
 
+    /// Logs it, and gives its status, the request's id and the body.
+    pub fn into_json(self) -> (StatusCode, Uuid, String) {
+        let facts = self.0.kind.facts();
+        let request_id = Uuid::new_v4();
+        self.log(facts.status, request_id);
+        let mut body = json!({
+            "code": facts.code,
+            "message": self.0.message,
+            "error": self.0.error.unwrap_or(facts.error),
+            "request_id": request_id.to_string(),
+        });
+        if let Value::Object(fields) = &mut body {
+            fields.extend(self.0.more);
+        }
+        (facts.status, request_id, body.to_string())
+    }
+
     fn log(&self, status: StatusCode, request_id: Uuid) {
         let (code, message) = (self.0.kind.code(), &*self.0.message);
         let cause = self.0.cause.as_deref().unwrap_or("");
@@ -257,30 +283,20 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let facts = self.0.kind.facts();
-        let request_id = Uuid::new_v4();
-        self.log(facts.status, request_id);
-        let mut body = json!({
-            "code": facts.code,
-            "message": self.0.message,
-            "error": self.0.error.unwrap_or(facts.error),
-            "request_id": request_id.to_string(),
-        });
-        if let Value::Object(fields) = &mut body {
-            fields.extend(self.0.more);
-        }
-        let mut response = Response::new(Body::from(body.to_string()));
-        *response.status_mut() = facts.status;
+    fn into_response(mut self) -> Response {
+        let (retry_after_seconds, quota) = (self.0.kind.facts().retry_after_seconds, self.0.quota.take());
+        let (status, request_id, body) = self.into_json();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
             headers.insert(REQUEST_ID, value);
         }
-        if let Some(seconds) = facts.retry_after_seconds {
+        if let Some(seconds) = retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(quota) = self.0.quota {
+        if let Some(quota) = quota {
             quota.mark(headers);
         }
         response

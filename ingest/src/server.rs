@@ -1,7 +1,11 @@
 //! The HTTP/1.1 server: accepts connections within a cap, cuts slow ones, and drains well.
 //!
-//! Not `axum::serve`, which has no time limit for a request's headers. A connection that sends no request for
-//! [`HEADER_DEADLINE`] is closed, so idle ones cannot fill the cap for long.
+//! Not `axum::serve`, which has no time limit for a request's headers. The limits within one request are [`Connection`]'s; here is
+//! the one between requests: [`IDLE_DEADLINE`], longer than clients and load balancers keep unused connections, so that they close
+//! them first and no request meets a closing one. When half of the cap is used, new connections have only [`IDLE_WHEN_CROWDED`].
+//!
+//! Memory of a connection: at most [`HEADER_BYTES`] for what was read and not yet handed on (8 KiB at first); bodies are paid for
+//! out of the budget.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +21,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use crate::connection::Connection;
 use crate::fair_use::client_address::Peer;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 
-/// For the headers of a request, and between requests.
-const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// Between requests.
+const IDLE_DEADLINE: Duration = Duration::from_secs(75);
+const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(10);
 /// Headers of one request; above hyper's 64 KiB for the address, so that a long one is answered as such.
 const HEADER_BYTES: usize = 128 << 10;
 /// After an accept that failed, for example because no file descriptor is left.
@@ -65,7 +71,11 @@ impl Server {
                 () = &mut ending => break,
                 () = stop.aborting() => return,
                 (accepted, permit) = accepted => match accepted {
-                    Ok((stream, peer)) => self.serve(stream, Peer(peer), router.clone(), &open, permit),
+                    Ok((stream, peer)) => {
+                        let crowded = permits.available_permits() < self.max_connections / 2;
+                        let idle = if crowded { IDLE_WHEN_CROWDED } else { IDLE_DEADLINE };
+                        self.serve((stream, Peer(peer)), idle, router.clone(), &open, permit);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -82,24 +92,28 @@ impl Server {
 
     fn serve<P: Send + 'static>(
         &self,
-        stream: TcpStream,
-        peer: Peer,
+        (stream, peer): (TcpStream, Peer),
+        idle: Duration,
         router: Router,
         open: &GracefulShutdown,
         permit: P,
     ) {
+        // Without it small answers would wait for the client's delayed acknowledgement; a failure only costs time.
+        let _ = stream.set_nodelay(true);
+        let client = Connection::new(stream);
+        let phase = client.phase();
         let routes = router.map_request(move |mut request: hyper::Request<Incoming>| {
+            phase.serving();
             request.extensions_mut().insert(peer);
             request
         });
-        // Without it small answers would wait for the client's delayed acknowledgement; a failure only costs time.
-        let _ = stream.set_nodelay(true);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_DEADLINE)
+            .header_read_timeout(idle)
             .max_header_size(HEADER_BYTES)
+            .max_buf_size(HEADER_BYTES)
             .half_close(false)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+            .serve_connection(TokioIo::new(client), TowerToHyperService::new(routes));
         let connection = open.watch(connection);
         let metrics = Arc::clone(&self.metrics);
         metrics.connection_opened();

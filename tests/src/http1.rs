@@ -6,6 +6,7 @@
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -71,6 +72,25 @@ impl Connection {
         self.stream.write_all(bytes).await
     }
 
+    /// Says that no more will be sent, and keeps reading.
+    pub async fn finish_sending(&mut self) -> Result<()> {
+        self.stream.shutdown().await
+    }
+
+    /// Waits, at most so long, for an answer to begin or for the end of the connection.
+    pub async fn has_something_to_read(&self, patience: Duration) -> bool {
+        !self.buffer.is_empty() || tokio::time::timeout(patience, self.stream.readable()).await.is_ok()
+    }
+
+    /// Every answer up to the end of the connection, whichever way it ends.
+    pub async fn receive_all(&mut self) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Ok(answer) = self.receive(false).await {
+            answers.push(answer);
+        }
+        answers
+    }
+
     /// Reads one answer. `head_only` is for answers that have no body whatever their headers say (to HEAD).
     /// An end of the connection before the answer is `UnexpectedEof`.
     pub async fn receive(&mut self, head_only: bool) -> Result<Answer> {
@@ -82,7 +102,7 @@ impl Connection {
         };
         let mut answer = head(&self.buffer[..end])?;
         self.buffer.drain(..end + 4);
-        if head_only || answer.status == 204 || answer.status == 304 {
+        if head_only || answer.status < 200 || answer.status == 204 || answer.status == 304 {
             return Ok(answer);
         }
         if answer.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {

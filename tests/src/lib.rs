@@ -12,8 +12,11 @@
 //! | [`roles`] | the database roles that the programs work under |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
 //! | [`pipeline`] | all of it with one call |
+//! | [`door`] | bad requests, and the rules that every answer obeys |
+//! | [`hostile`] | requests as nobody should send them |
 //! | [`http1`], [`client`] | requests as SDKs send them |
 //! | [`matching`] | what an event matched, in the reply and in the record |
+//! | [`meaning`] | what a JSON text means, without the pipeline's code |
 //! | [`metrics`] | what `/metrics` says |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
@@ -21,6 +24,7 @@
 //! | [`skip`] | saying that a test cannot run here |
 //! | [`legacy`] | requests as the old SDK sent them |
 //! | [`schemathesis`] | calls made up from the document of the API |
+//! | [`witness`] | a good client beside harm, and the memory that the harm cost |
 //! | [`parsers`] | what the parsers of existing clients need |
 
 pub mod answer_dropper;
@@ -28,13 +32,16 @@ pub mod browser;
 pub mod cleanup;
 pub mod client;
 pub mod database;
+pub mod door;
 pub mod eventually;
 pub mod folder;
+pub mod hostile;
 pub mod http1;
 pub mod known_set;
 pub mod legacy;
 pub mod load;
 pub mod matching;
+pub mod meaning;
 pub mod metrics;
 pub mod oracle;
 pub mod parsers;
@@ -47,3 +54,4 @@ pub mod services;
 pub mod skip;
 pub mod stored_as_sent;
 pub mod stream;
+pub mod witness;

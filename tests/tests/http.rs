@@ -186,30 +186,6 @@ async fn compressed_bodies_are_read() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_what_they_say_are_refused() {
-    let pipeline = Pipeline::start().await;
-    let body = compressible();
-    let mut damaged = gzip(&body);
-    let checksum = damaged.len() - 6;
-    damaged[checksum] ^= 0xff;
-    let zstd = zstd::encode_all(&body[..], 3).unwrap();
-    for (status, encoding, bytes) in [
-        (400, "gzip", body.clone()),
-        (400, "gzip", gzip(&body)[..20].to_vec()),
-        (400, "gzip", damaged),
-        (400, "zstd", zstd[..zstd.len() - 4].to_vec()),
-        (413, "gzip", gzip(&vec![b' '; 32 << 20])),
-        (413, "zstd", zstd::encode_all(&vec![b' '; 32 << 20][..], 3).unwrap()),
-        (415, "br", body.clone()),
-        (415, "gzip, gzip", gzip(&gzip(&body))),
-    ] {
-        let answer = post(&pipeline.client(), "/v1/batch", &[("content-encoding", encoding)], &bytes).await;
-        assert_problem(&answer, status);
-    }
-    assert_eq!(pipeline.stream.state().await.last_seq, 0, "something reached the stream");
-}
-
-#[tokio::test]
 async fn no_content_type_is_a_reason_to_refuse() {
     let pipeline = Pipeline::start().await;
     let body = track().to_string();
@@ -217,37 +193,6 @@ async fn no_content_type_is_a_reason_to_refuse() {
         let answer = post(&pipeline.client(), "/v1/track", &[("content-type", kind)], body.as_bytes()).await;
         assert_eq!(answer.status, 200, "{kind}: {}", answer.text());
     }
-}
-
-#[tokio::test]
-async fn a_body_that_cannot_be_read_is_refused_with_the_reason() {
-    let pipeline = Pipeline::start().await;
-    let client = pipeline.client();
-    for body in [
-        &b""[..],
-        b"   ",
-        b"{",
-        b"nonsense",
-        b"[1]",
-        b"\"text\"",
-        b"null",
-        b"7",
-        b"{\"user_id\":\"u\",\"event\":NaN}",
-        b"{} {}",
-        b"{\"a\":\"\xff\"}",
-        b"\xff\xfe{\0}\0",
-    ] {
-        for path in ["/v1/track", "/v1/batch"] {
-            assert_problem(&post(&client, path, &[], body).await, 400);
-        }
-    }
-    for body in ["{\"batch\":[]}", "{}", "{\"batch\":{}}", "{\"batch\":[7, null]}"] {
-        assert_problem(&post(&client, "/v1/batch", &[], body.as_bytes()).await, 400);
-    }
-    let event = json!({"type": "track", "userId": "u", "event": "e"});
-    let too_many = json!({"batch": vec![event; 10_001]});
-    assert_problem(&client.post("/v1/batch", &too_many).await.unwrap(), 413);
-    assert_eq!(pipeline.stream.state().await.last_seq, 0, "something reached the stream");
 }
 
 #[tokio::test]
@@ -261,28 +206,6 @@ async fn an_invalid_event_is_answered_in_the_old_shape_with_every_violation() {
     for path in ["user_id", "event", "properties"] {
         assert!(paths.contains(&path), "{body}");
     }
-}
-
-#[tokio::test]
-async fn unknown_paths_and_methods_are_told_so() {
-    let pipeline = Pipeline::start().await;
-    let client = pipeline.client();
-    let unknown = client.get("/v1/nothing").await.unwrap();
-    assert_problem(&unknown, 404);
-    assert!(unknown.json()["availableRoutes"].is_array());
-    let wrong = client.get("/v1/track").await.unwrap();
-    assert_problem(&wrong, 405);
-    assert!(wrong.header("allow").unwrap().contains("POST"));
-}
-
-#[tokio::test]
-async fn a_body_over_the_cap_is_refused_before_it_is_sent() {
-    let pipeline = Pipeline::start().await;
-    let mut connection = Connection::open(pipeline.ingests[0].address).await.unwrap();
-    let head =
-        format!("POST /v1/batch HTTP/1.1\r\nhost: x\r\nx-api-key: {WRITE_KEY}\r\ncontent-length: 1000000000\r\n\r\n");
-    connection.send(head.as_bytes()).await.unwrap();
-    assert_problem(&connection.receive(false).await.unwrap(), 413);
 }
 
 #[tokio::test]

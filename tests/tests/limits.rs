@@ -1,11 +1,7 @@
-//! Sizes, counts and slowness: what is still taken, what is not, and that the server is alive after.
-
-use std::time::{Duration, Instant};
+//! Sizes and counts: what is still taken, what is not, and how it is named.
 
 use serde_json::{Value, json};
 use sqlx::Row;
-use tests::client::WRITE_KEY;
-use tests::http1::{Connection, request};
 use tests::pipeline::Pipeline;
 
 const EVENT_BYTES: usize = 1 << 20;
@@ -117,74 +113,4 @@ async fn numbers_are_stored_to_the_last_digit_or_refused_never_rounded() {
         let n: usize = id[2..].parse().unwrap();
         assert_eq!(stored, exact[n]);
     }
-}
-
-/// A random JSON value; deterministic for a seed.
-fn random_value(random: &mut fastrand::Rng, depth: usize) -> Value {
-    match random.u8(..if depth == 0 { 6 } else { 8 }) {
-        0 => Value::Null,
-        1 => json!(random.bool()),
-        2 => json!(random.i64(..)),
-        // Exact in binary: serde_json reads other decimals back a little off, and that would be the test's rounding.
-        3 => json!(f64::from(random.i32(..)) / 8.0),
-        4 => json!(random.u64(..)),
-        5 => Value::String((0..random.usize(..12)).map(|_| random.char('\u{1}'..)).collect()),
-        6 => (0..random.usize(..4)).map(|_| random_value(random, depth - 1)).collect(),
-        _ => {
-            let key = |random: &mut fastrand::Rng| (0..random.usize(..6)).map(|_| random.char('\u{1}'..)).collect();
-            let entries = (0..random.usize(..5)).map(|_| (key(random), random_value(random, depth - 1)));
-            Value::Object(entries.collect())
-        }
-    }
-}
-
-#[tokio::test]
-async fn random_values_are_stored_as_they_were_sent() {
-    let pipeline = Pipeline::start().await;
-    let seed = tests::load::seed();
-    eprintln!("seed {seed} (EC_TEST_SEED)");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let sent: Vec<Value> = (0..2_000).map(|_| json!({"value": random_value(&mut random, 5)})).collect();
-    let event = |(n, properties): (usize, &Value)| json!({"type": "track", "userId": "u", "event": "e", "messageId": format!("{n:05}"), "properties": properties});
-    let events: Vec<Value> = sent.iter().enumerate().map(event).collect();
-    for batch in events.chunks(250) {
-        let answer = pipeline.client().accepted("/v1/batch", &json!({"batch": batch})).await;
-        assert_eq!(answer["rejected"], json!([]));
-    }
-    pipeline.drained().await;
-    let query = "SELECT properties FROM events ORDER BY message_id";
-    let stored: Vec<Value> = sqlx::query_scalar(query).fetch_all(&pipeline.database.pool).await.unwrap();
-    assert_eq!(stored.len(), sent.len());
-    for (n, (stored, sent)) in stored.iter().zip(&sent).enumerate() {
-        assert_eq!(stored, sent, "event {n} of seed {seed}");
-    }
-    assert_eq!(pipeline.database.number("SELECT count(*) FROM events WHERE flags <> 0").await, 0);
-}
-
-#[tokio::test]
-async fn long_addresses_and_too_many_headers_are_refused_in_words() {
-    let pipeline = Pipeline::start().await;
-    let long = format!("/v1/track?{}", "x".repeat(100_000));
-    let answer = pipeline.client().get(&long).await.unwrap();
-    assert_eq!(answer.status, 414, "{}", answer.text());
-    let headers: Vec<(String, String)> = (0..1_000).map(|n| (format!("x-{n}"), "1".to_owned())).collect();
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let answer = pipeline.client().send("POST", "/v1/track", &headers, b"{}").await.unwrap();
-    assert_eq!(answer.status, 431, "{}", answer.text());
-    assert_eq!(status(&pipeline, "/v1/track", &json!({"userId": "u", "event": "e"}).to_string()).await, 200);
-}
-
-#[tokio::test]
-async fn a_connection_that_says_nothing_is_closed_and_others_are_served_meanwhile() {
-    let pipeline = Pipeline::start().await;
-    let mut silent = Connection::open(pipeline.ingests[0].address).await.unwrap();
-    silent.send(b"POST /v1/track HTTP/1.1\r\nhost: x\r\n").await.unwrap();
-    let body = json!({"userId": "u", "event": "e"}).to_string();
-    let mut busy = Connection::open(pipeline.ingests[0].address).await.unwrap();
-    let bytes = request("POST", "/v1/track", &[("x-api-key", WRITE_KEY)], body.as_bytes());
-    assert_eq!(busy.exchange(&bytes).await.unwrap().status, 200);
-    let started = Instant::now();
-    let end = tokio::time::timeout(Duration::from_secs(15), silent.receive(false)).await;
-    assert!(end.is_ok(), "after {:?} the connection is still open", started.elapsed());
-    assert!(end.unwrap().map_or(true, |answer| answer.status == 408));
 }

@@ -5,13 +5,14 @@
 //! as duplicates.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::{Value, json};
 use tests::answer_dropper::{AnswerDropper, Passed};
 use tests::browser::Browser;
 use tests::client::WRITE_KEY;
-use tests::eventually::{equal, eventually};
+use tests::eventually::{equal, eventually, within};
 use tests::known_set::{file, make};
 use tests::load::seed;
 use tests::pipeline::Pipeline;
@@ -23,6 +24,8 @@ use tests::stored_as_sent::compare;
 const MANY: usize = 3_000;
 /// Events of the other runs.
 const SOME: usize = 500;
+/// For a browser to send again what it has lost, with pauses that double.
+const RESENDS: Duration = Duration::from_secs(90);
 
 /// One run.
 struct Run {
@@ -63,7 +66,7 @@ impl Run {
             let mut browser = Browser::open(task).await;
             let ids = reported(&browser.report().await);
             // The SDK says that an event is done when it lies in its own buffer: it is sent later, and again after an error.
-            eventually("every event is stored", async || {
+            within(RESENDS, "every event is stored", async || {
                 equal(usize::try_from(pipeline.rows().await), Ok(self.events))
             })
             .await;
@@ -85,8 +88,9 @@ impl Run {
         let books: (i64, i64, i64, i64) = sqlx::query_as(books).fetch_one(&pipeline.database.pool).await.unwrap();
         let number = |count: usize| i64::try_from(count).unwrap();
         assert_eq!(books, (number(taken), number(set.len()), number(taken - set.len()), 0), "{what}");
-        assert_eq!(taken > set.len(), self.loses_answers, "{what}: resends");
-        println!("{what}: runs 1, events sent {taken}, rows compared {}", compared.rows);
+        // Without losses there may be resends too, on a machine that is slower than an SDK is patient.
+        assert!(taken > set.len() || !self.loses_answers, "{what}: no answer was lost");
+        eprintln!("{what}: runs 1, events sent {taken}, rows compared {}", compared.rows);
         passed
     }
 }

@@ -7,7 +7,7 @@ use super::{each_operation, refusals};
 use crate::observe::is_limited;
 use crate::problem::Kind;
 
-const OF_ALL: [Kind; 2] = [Kind::UriTooLong, Kind::Internal];
+const OF_ALL: [Kind; 4] = [Kind::MalformedRequest, Kind::UriTooLong, Kind::HeadersTooLarge, Kind::Internal];
 const WITH_A_KEY: [Kind; 2] = [Kind::Unauthorized, Kind::KeysUnavailable];
 
 /// Adds it.

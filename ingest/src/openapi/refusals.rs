@@ -129,6 +129,7 @@ pub fn examples() -> Map<String, Value> {
 /// What it means, and what to do.
 fn meaning(kind: Kind) -> &'static str {
     match kind {
+        Kind::MalformedRequest => "this is not a well-formed HTTP/1.1 request",
         Kind::InvalidJson => "the body is empty, not UTF-8, or not the JSON that this call takes",
         Kind::UndecodableBody => "the body ended early, or is not what its Content-Encoding says",
         Kind::EmptyBatch => "the batch is empty; send at least one event",
@@ -151,6 +152,7 @@ fn meaning(kind: Kind) -> &'static str {
         Kind::BodyTooLarge => "the body is larger than is allowed, as sent or after decompression",
         Kind::BatchTooLarge => "the batch has too many events; send it in parts",
         Kind::UriTooLong => "the address has more than 8,192 bytes",
+        Kind::HeadersTooLarge => "more than 100 headers, or more than 128 KiB of them",
         Kind::UnsupportedEncoding => "Content-Encoding is none of gzip, deflate and zstd",
         Kind::Overloaded => "too much is in flight; send this again after Retry-After",
         Kind::NotReady => "events cannot be accepted just now; send this again after Retry-After",

@@ -16,6 +16,9 @@ pub const TOP_LEVEL_KEYS: usize = 2_000;
 pub const DEPTH: usize = 64;
 /// Longest number token, in characters: enough for any 64-bit value, and no read bomb.
 pub const NUMBER_CHARS: usize = 128;
+/// Largest exponent of a number, either way: any 64-bit value written with any mantissa has a smaller one, and PostgreSQL's numeric
+/// gives up at 16,383, for a zero too.
+pub const NUMBER_EXPONENT: i32 = 999;
 /// Largest single event, in bytes as sent.
 pub const EVENT_BYTES: usize = 1 << 20;
 /// Most events in one batch; one more is 413.

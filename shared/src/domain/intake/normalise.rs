@@ -351,6 +351,7 @@ impl Judge {
             let Some(value) = self.value(field) else { continue };
             text.push(if text.is_empty() { '{' } else { ',' });
             let name = if field.name.contains('\0') {
+                self.flags |= Flags::TEXT_REPAIRED;
                 Cow::Owned(field.name.replace('\0', "\u{fffd}"))
             } else {
                 Cow::Borrowed(field.name.as_ref())

@@ -109,6 +109,8 @@ fn halves_of_emoji_and_nul_are_repaired_and_flagged() {
     assert_eq!((&event["user_id"], &event["event"]), (&"u\u{fffd}".into(), &"cut \u{fffd}".into()));
     assert_eq!(event["properties"]["a"], "\u{fffd}");
     assert_eq!(event["flags"], Flags::TEXT_REPAIRED.bits());
+    let event = line(r#"{"user_id":"u","event":"e","x\u0000":1}"#);
+    assert_eq!((&event["extra"], &event["flags"]), (&serde_json::json!({"x\u{fffd}": 1}), &16.into()));
 }
 
 #[test]
