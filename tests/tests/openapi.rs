@@ -51,7 +51,7 @@ impl Operation {
     }
 }
 
-/// The ids that `tests/openapi/schemathesis.toml` names.
+/// The ids that `tests/openapi/schemathesis.toml` names, and those of the document's examples.
 async fn store_something(pipeline: &Pipeline) {
     let admin = pipeline.admin();
     for n in 1..=6 {
@@ -67,8 +67,8 @@ async fn store_something(pipeline: &Pipeline) {
         assert_eq!(admin.post("/v1/admin/features", &flag).await.unwrap().status, 200);
     }
     let letter =
-        "INSERT INTO dead_letters (lane, stream_seq, partition, position, sqlstate, reason, payload, received_at)
-                  VALUES (0, 1, 0, 0, '22P05', 'a test', '{}', now())";
+        "INSERT INTO dead_letters (id, lane, stream_seq, partition, position, sqlstate, reason, payload, received_at)
+                  OVERRIDING SYSTEM VALUE VALUES (12, 0, 1, 0, 0, '22P05', 'a test', '{}', now())";
     sqlx::query(letter).execute(&pipeline.database.pool).await.unwrap();
     let client = pipeline.client();
     client.accepted("/v1/identify", &json!({"user_id": "ada", "anonymous_id": "d-1", "traits": {"plan": "pro"}})).await;
@@ -204,12 +204,13 @@ async fn calls_that_nobody_thought_of_get_documented_answers() {
     let ingest = &pipeline.ingests[0];
     let document = document(&pipeline.client()).await;
     let checks = ["--exclude-checks", NOT_PROMISED, "--exclude-path", ENDLESS];
-    // Other spellings are the same handlers: they come with the write key alone.
+    // Other spellings are the same handlers, so they come with the write key alone; what admins do is refused to it in one place.
     let of_admins = [&checks[..], &["--max-examples", "10", "--exclude-tag", "Other spellings"]].concat();
-    let of_others = [&checks[..], &["--max-examples", "3"]].concat();
+    let of_apps = [&checks[..], &["--max-examples", "3", "--exclude-path-regex", "^/v1/admin/"]].concat();
+    let of_nobody = [&checks[..], &["--max-examples", "3", "--phases", "examples,fuzzing"]].concat();
     let mut calls = schemathesis::conforms(ingest, &document, Some(ADMIN_KEY), &of_admins).await;
-    calls += schemathesis::conforms(ingest, &document, Some(WRITE_KEY), &of_others).await;
-    calls += schemathesis::conforms(ingest, &document, None, &of_others).await;
+    calls += schemathesis::conforms(ingest, &document, Some(WRITE_KEY), &of_apps).await;
+    calls += schemathesis::conforms(ingest, &document, None, &of_nobody).await;
     eprintln!("{calls} calls");
     assert!(calls > 2_000, "only {calls} calls were made");
     let metrics = Metrics::of(ingest).await;

@@ -73,7 +73,7 @@ pub async fn create(State(app): State<Arc<App>>, caller: Extension<Caller>, requ
     get, path = "/v1/admin/campaigns", operation_id = "listCampaigns", tag = "Campaigns",
     params(
         Paging,
-        ("status" = Option<String>, Query, description = "Only of this status; several with commas.", example = "active,paused"),
+        ("status" = Option<String>, Query, description = "Only of this status; several with commas: `active,paused`."),
         ("q" = Option<String>, Query, description = "Words that all must begin a word of the name, a trigger or a short text of the config."),
     ),
     responses((status = 200, description = "A page; without `limit` all of them.", body = ref("#/components/schemas/CampaignList")),

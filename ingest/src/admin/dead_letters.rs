@@ -92,7 +92,7 @@ struct Filter {
     get, path = "/v1/admin/dead-letters", operation_id = "listDeadLetters", tag = "Dead letters",
     params(
         Paging, Between,
-        ("sqlstate" = Option<String>, Query, description = "Only those that the database refused with this code.", example = "22P05"),
+        ("sqlstate" = Option<String>, Query, description = "Only those that the database refused with this code."),
         ("event_id" = Option<String>, Query, format = Uuid, description = "Only of this event."),
     ),
     responses((status = 200, description = "A page.", body = Listed), ReadsParameters, AsksDatabase),

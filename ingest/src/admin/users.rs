@@ -72,7 +72,7 @@ pub struct User {
 /// `limit` is 50, at most 1,000.
 #[utoipa::path(
     get, path = "/v1/admin/users", operation_id = "listUsers", tag = "Events and users",
-    params(Paging, OfKind, ("q" = Option<String>, Query, description = "The beginning of an id.", example = "ad")),
+    params(Paging, OfKind, ("q" = Option<String>, Query, description = "The beginning of an id.")),
     responses((status = 200, description = "A page.", body = Listed), ReadsParameters, AsksDatabase),
 )]
 pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {

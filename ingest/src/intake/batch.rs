@@ -35,6 +35,11 @@ const TURN_EVENTS: usize = 500;
 
 /// The answer to many events.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "ok": true, "accepted": 1,
+    "rejected": [{"index": 1, "messageId": "m-2", "code": "missing_field", "message": "event: a track call names its event",
+                  "violations": [{"field": "event", "code": "missing_field", "message": "a track call names its event"}]}],
+}))]
 pub struct BatchAnswer {
     ok: bool,
     /// How many were.

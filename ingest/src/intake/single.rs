@@ -137,6 +137,13 @@ pub struct TakenAnswer {
 
 /// The answer to a track, as the old server gave it.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "ok": true,
+    "matched": [{"id": "5259000f-b320-46e5-8b51-f33a89cab7f4", "name": "A cart of 40 or more", "type": "modal",
+                 "trigger": "cart_viewed", "config": {"text": "Free delivery, just for you"}}],
+    "event": {"id": "01a203fc-5c00-8d25-be87-381f31da2bd3", "user_id": "ada", "event": "cart_viewed",
+              "properties": {"cart_total": 59}, "ts": 1_795_364_657_806_i64},
+}))]
 pub struct TrackAnswer<'a> {
     ok: bool,
     /// On the paths of the second generation of apps.
@@ -207,6 +214,7 @@ fn tracked<'a>(event: &'a Event<'_>, matched: &'a Matched, success: Option<bool>
 
 /// The answer to an identify, as the old server gave it.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"ok": true, "user": {"plan": "pro", "city": "Pune"}}))]
 pub struct IdentifyAnswer {
     ok: bool,
     /// On the paths of the second generation of apps.

@@ -34,7 +34,6 @@ pub struct OfUser {
 pub struct Verified {
     /// The hexadecimal HMAC-SHA256 of the user id under the key's identity secret; also as header `X-User-Hash`. Only for keys that
     /// have one.
-    #[param(max_length = 64, example = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")]
     user_hash: Option<String>,
 }
 
@@ -44,7 +43,7 @@ pub struct Verified {
 #[expect(dead_code, reason = "a description")]
 pub struct OfKind {
     /// `user` (the default), or `anonymous` for visitors that nobody logged in as.
-    #[param(pattern = "^(user|anonymous)$", example = "user")]
+    #[param(pattern = "^(user|anonymous)$")]
     kind: Option<String>,
 }
 
@@ -53,11 +52,9 @@ pub struct OfKind {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "a description")]
 pub struct Between {
-    /// Not before: ISO 8601 (UTC where it names no zone) or epoch milliseconds.
-    #[param(example = "2026-03-01T00:00:00Z")]
+    /// Not before: ISO 8601 such as `2026-03-01T09:00:00Z` (UTC where it names no zone) or epoch milliseconds.
     from: Option<String>,
     /// Before.
-    #[param(example = "2026-04-01T00:00:00Z")]
     to: Option<String>,
 }
 
@@ -67,7 +64,7 @@ pub struct Between {
 #[expect(dead_code, reason = "a description")]
 pub struct FromVersion {
     /// The `ETag` of the version that the change was made from; when there is a newer one the answer is 412.
-    #[param(rename = "If-Match", example = "*")]
+    #[param(rename = "If-Match")]
     if_match: Option<String>,
 }
 
@@ -77,7 +74,7 @@ pub struct FromVersion {
 #[expect(dead_code, reason = "a description")]
 pub struct Named {
     /// The same request sent again under the same key takes effect once, though its events have no `messageId`.
-    #[param(rename = "Idempotency-Key", max_length = 255, example = "upload-42")]
+    #[param(rename = "Idempotency-Key", max_length = 255)]
     idempotency_key: Option<String>,
 }
 
