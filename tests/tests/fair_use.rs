@@ -115,6 +115,8 @@ async fn an_address_is_limited_before_its_key_is_looked_at_and_probes_are_free()
         Setup::default().workers(0).set("ADDRESS_REQUESTS_PER_SECOND", "1").set("BURST_SECONDS", "3600").start().await;
     let stranger = pipeline.client().with_key("nobody's");
     let track = json!({"user_id": "u", "event": "e"});
+    // Before the table of keys was read once, a key cannot be told to be nobody's.
+    eventually("keys are known", async || equal(stranger.post("/v1/track", &track).await.unwrap().status, 401)).await;
     let mut seen = Vec::new();
     // A little came back while the burst was used up: at most a few.
     while seen.len() < 3_700 && seen.last() != Some(&429) {
