@@ -6,7 +6,6 @@
 # shellcheck shell=bash
 
 MIN_NODE=20
-MIN_PYTHON=3.10
 
 # find_sdks TOOLS: exports EC_SDK_NODE and EC_SDK_NODE_FOLDER, EC_SDK_PYTHON, EC_SDK_CHROMIUM, EC_SDK_WHY_NOT.
 find_sdks() {
@@ -45,24 +44,12 @@ find_node_sdks() {
 }
 
 find_python_sdks() {
-  local folder=$1 pinned=$ROOT/tests/sdks/python/requirements.txt
-  if ! version_at_least "$(program_version python3)" "$MIN_PYTHON" || ! python3 -c 'import ensurepip' 2>/dev/null; then
-    note "  installing the packages python3 and python3-venv"
-    has apt-get && apt_install python3 python3-venv || true
-  fi
-  if ! version_at_least "$(program_version python3)" "$MIN_PYTHON"; then
-    sdk_missing "no Python $MIN_PYTHON or newer"
+  # In a subshell, which is all that ends when they cannot be installed.
+  if ! (venv_with "$ROOT/tests/sdks/python/requirements.txt" sdks/python); then
+    sdk_missing "the Python packages could not be installed"
     return
   fi
-  if sdks_stale "$folder" "$pinned"; then
-    rm -rf "$folder"
-    if ! python3 -m venv "$folder" || ! sdk_install "$folder" "$folder/bin/pip" install --no-deps -r "$pinned"; then
-      sdk_missing "pip could not install $pinned"
-      return
-    fi
-    sdks_stamp "$folder" "$pinned"
-  fi
-  EC_SDK_PYTHON=$folder/bin/python
+  EC_SDK_PYTHON=$1/bin/python
   export EC_SDK_PYTHON
 }
 

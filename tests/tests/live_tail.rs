@@ -113,7 +113,7 @@ async fn filters_narrow_by_event_source_and_outcome_and_refused_requests_are_sho
     let (web, app) = (pipeline.client().with_key("k1"), pipeline.client().with_key("k2"));
     let address = pipeline.ingests[0].address;
     let mut accepted = Listener::open(address, "?event=opened&source=web&outcome=accepted").await;
-    known(&mut accepted, &[web.clone()], &json!({"user_id": "u", "event": "opened"})).await;
+    known(&mut accepted, std::slice::from_ref(&web), &json!({"user_id": "u", "event": "opened"})).await;
     let mut rejected = Listener::open(address, "?outcome=rejected").await;
     eventually("the second listener is known", async || {
         let refused = web.post("/v1/track", &json!({"messageId": "probe"})).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_flood_is_sampled_and_costs_no_event() {
     let pipeline = Pipeline::start().await;
     let client = pipeline.client();
     let mut listener = Listener::open(pipeline.ingests[0].address, "").await;
-    known(&mut listener, &[client.clone()], &json!({"user_id": "u", "event": "probe"})).await;
+    known(&mut listener, std::slice::from_ref(&client), &json!({"user_id": "u", "event": "probe"})).await;
     let batch = |round: usize| {
         let event = |n: usize| json!({"type": "track", "userId": format!("u{n}"), "event": "e", "messageId": format!("{round}-{n}")});
         json!({"batch": (0..500).map(event).collect::<Vec<_>>()})
