@@ -1,6 +1,7 @@
 //! How many requests one client address may make, whatever key it holds.
 //!
-//! Generous: behind one address there may be a whole carrier. IPv6 clients are told apart by their first 56 bits, which is what
+//! Generous: behind one address there may be a whole carrier. An address that no client of the open network has is more likely a
+//! proxy that nobody named in `TRUSTED_PROXIES`: then the log says so. IPv6 clients are told apart by their first 56 bits, which is what
 //! one of them usually holds. At most [`MOST_CLIENTS`] addresses are remembered (some 10 MB); while all of those are busy, further
 //! ones go unlimited: a flood from everywhere must not shut out the clients of every day.
 
@@ -18,6 +19,8 @@ use crate::problem::{Kind, Problem};
 const MOST_CLIENTS: usize = 100_000;
 /// Between looks for addresses that need not be remembered any more.
 const SWEEP: Duration = Duration::from_secs(1);
+/// The log speaks of a proxy this often at most.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// The limit, and what each address has left.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct Addresses {
 struct Clients {
     buckets: HashMap<IpAddr, Bucket>,
     swept_at: Option<Instant>,
+    warned_at: Option<Instant>,
 }
 
 impl Addresses {
@@ -52,12 +56,25 @@ impl Addresses {
             bucket.take(1.0);
             return Ok(());
         }
+        let quota = Quota::dry(bucket);
+        clients.suspect_proxy(network, now);
         let message = "too many requests from this address; try again after Retry-After";
-        Err(Problem::new(Kind::RateLimited, message).with_quota(Quota::dry(bucket)))
+        Err(Problem::new(Kind::RateLimited, message).with_quota(quota))
     }
 }
 
 impl Clients {
+    fn suspect_proxy(&mut self, address: IpAddr, now: Instant) {
+        let is_inside = match address {
+            IpAddr::V4(v4) => v4.is_private() || v4.is_loopback(),
+            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+        };
+        if is_inside && self.warned_at.is_none_or(|at| now.duration_since(at) >= QUIET) {
+            self.warned_at = Some(now);
+            tracing::warn!(%address, "an inside address is over ADDRESS_REQUESTS_PER_SECOND: if it is a proxy, name it in TRUSTED_PROXIES");
+        }
+    }
+
     /// Forgets full buckets when there are too many: a fresh one is full as well.
     fn has_room(&mut self, now: Instant) -> bool {
         if self.buckets.len() < MOST_CLIENTS {
