@@ -26,8 +26,14 @@ struct OneLine<W>(W);
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
         let (text, end) = entry.strip_suffix(b"\n").map_or((entry, &b""[..]), |text| (text, b"\n"));
-        self.0.write_all(&one_line(text))?;
-        self.0.write_all(end)?;
+        // In one write: between two of them another thread's entry could come.
+        match one_line(text) {
+            Cow::Borrowed(_) => self.0.write_all(entry)?,
+            Cow::Owned(mut line) => {
+                line.extend_from_slice(end);
+                self.0.write_all(&line)?;
+            }
+        }
         Ok(entry.len())
     }
 
@@ -61,6 +67,29 @@ fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Counts how often it is written to.
+    #[derive(Default)]
+    struct Writes(usize);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += 1;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_entry_is_one_write_so_that_no_other_comes_between() {
+        let mut writes = OneLine(Writes::default());
+        writes.write_all(b"INFO plain\n").unwrap();
+        writes.write_all(b"WARN no\nend\n").unwrap();
+        assert_eq!(writes.0.0, 2);
+    }
 
     #[test]
     fn an_entry_is_written_as_one_line() {
