@@ -1,8 +1,8 @@
 //! Undoes the compression of a body, in bounded memory.
 //!
 //! Output is produced in chunks; each is charged to the request's share of the budget before it is kept, and the cap on decoded
-//! bytes ends a bomb long before it unfolds, the one on their ratio to the encoded ones even earlier. Everything that is not exactly what the header promises (not gzip at all, cut off,
-//! a wrong checksum) is refused, never half accepted.
+//! bytes ends a bomb long before it unfolds, the one on their ratio to the encoded ones even earlier. Everything that is not
+//! exactly what the header promises (not gzip at all, cut off, a wrong checksum) is refused, never half accepted.
 
 use std::io::Read;
 
