@@ -111,7 +111,10 @@ async fn loads_duplicates_dead_letters_and_killed_workers_balance_in_two_lanes_a
     // The same once more: every event is a duplicate.
     let again = Load { seed: 1, events: 2_000, users: 200, ..Load::default() };
     again.run(&[address], &Control::default()).await;
-    publish(&pipeline, 0, &with_poison("u")).await;
+    // By hand into the first lane, which has the even partitions.
+    let mut users = (0..).map(|n| format!("u-{n}"));
+    let user = users.find(|user| UserKey::user(user).partition(PARTITIONS) % 2 == 0).unwrap();
+    publish(&pipeline, 0, &with_poison(&user)).await;
     pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, FORMAT_VERSION).await;
     pipeline.ready().await;
     pipeline.drained().await;
@@ -142,7 +145,11 @@ async fn an_adopted_stream_is_read_again_and_balances() {
         assert_balanced(&pipeline).await;
     }
     let query = "SELECT sum(dead)::bigint FROM ledger";
-    assert_eq!(pipeline.database.number(query).await, 8, "what is put aside already is a duplicate when it comes again");
+    assert_eq!(
+        pipeline.database.number(query).await,
+        8,
+        "what is put aside already is a duplicate when it comes again"
+    );
 }
 
 #[tokio::test]
@@ -285,10 +292,26 @@ async fn a_ledger_changed_by_hand_is_found() {
     }
     pipeline.drained().await;
     for (change, back, wanted) in [
-        ("read = read + 1, stored = stored + 1", "read = read - 1, stored = stored - 1", "the messages hold 10 events, the ledger read 11"),
-        ("stored = stored - 1, duplicate = duplicate + 1", "stored = stored + 1, duplicate = duplicate - 1", "1 rows too many"),
-        ("stored = stored - 1, dead = dead + 1", "stored = stored + 1, dead = dead - 1", "1 events are dead, the dead letters hold 0"),
-        ("partition = (partition + 1) % 16", "partition = (partition + 15) % 16", "the messages hold 0 events, the ledger read 10"),
+        (
+            "read = read + 1, stored = stored + 1",
+            "read = read - 1, stored = stored - 1",
+            "the messages hold 10 events, the ledger read 11",
+        ),
+        (
+            "stored = stored - 1, duplicate = duplicate + 1",
+            "stored = stored + 1, duplicate = duplicate - 1",
+            "1 rows too many",
+        ),
+        (
+            "stored = stored - 1, dead = dead + 1",
+            "stored = stored + 1, dead = dead - 1",
+            "1 events are dead, the dead letters hold 0",
+        ),
+        (
+            "partition = (partition + 1) % 16",
+            "partition = (partition + 15) % 16",
+            "the messages hold 0 events, the ledger read 10",
+        ),
     ] {
         assert_eq!(execute(&pipeline, &format!("UPDATE ledger SET {change}")).await, 1);
         assert_found(&pipeline, &[wanted]).await;

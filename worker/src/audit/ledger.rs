@@ -23,12 +23,7 @@ pub fn compare_totals(snapshot: &Snapshot, findings: &mut Findings) {
 
 /// Each hour of each partition: `counted` are the events of the messages that were there; of a partition all messages from
 /// `whole_from` on were.
-pub fn compare_hours(
-    snapshot: &Snapshot,
-    counted: &Counts,
-    whole_from: &BTreeMap<i32, i64>,
-    findings: &mut Findings,
-) {
+pub fn compare_hours(snapshot: &Snapshot, counted: &Counts, whole_from: &BTreeMap<i32, i64>, findings: &mut Findings) {
     let keys: BTreeSet<_> = snapshot.ledger.keys().chain(counted.keys()).chain(snapshot.letters.keys()).collect();
     for key in keys {
         let page = snapshot.ledger.get(key).copied().unwrap_or_default();
@@ -40,10 +35,14 @@ pub fn compare_hours(
         }
         let letters = snapshot.letters.get(key).copied().unwrap_or(0);
         if page.dead != letters {
-            findings.add(format!("{place}: the ledger says {} events are dead, the dead letters hold {letters}", page.dead));
+            findings.add(format!(
+                "{place}: the ledger says {} events are dead, the dead letters hold {letters}",
+                page.dead
+            ));
         }
         let Some(whole_from) = whole_from.get(&partition) else { continue };
-        let counted_from = snapshot.lanes.iter().find_map(|l| l.positions.get(&partition)).map_or(0, |p| p.counted_from);
+        let counted_from =
+            snapshot.lanes.iter().find_map(|l| l.positions.get(&partition)).map_or(0, |p| p.counted_from);
         let first = page.first_seq.max(counted_from + 1);
         let (read, held) = (page.read - page.settled, counted.get(key).copied().unwrap_or(0));
         // Of an hour whose first messages are gone the rest is all there is to compare.

@@ -9,10 +9,10 @@ use super::outcomes::{self, Judged};
 use super::progress::Progress;
 use super::snapshot::LaneBooks;
 use super::{Counts, Findings, Report, Scene, Span};
+use crate::Problem;
 use crate::attach;
 use crate::flush::books;
 use crate::reader::{Fetched, Read, Reader};
-use crate::Problem;
 
 /// Events that are looked up at once …
 const EVENTS_AT_ONCE: usize = 5_000;
@@ -87,7 +87,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Where to read on after the reader ended: at the same message, unless it is not there any more.
-    async fn resume(&mut self, database: &mut PgConnection, next: i64, findings: &mut Findings) -> Result<i64, Problem> {
+    async fn resume(
+        &mut self,
+        database: &mut PgConnection,
+        next: i64,
+        findings: &mut Findings,
+    ) -> Result<i64, Problem> {
         tokio::time::sleep(PAUSE).await;
         let (jetstream, lane) = (lanes::jetstream(self.scene.stream.client.clone()), &self.lane.lane);
         // Unreachable for the moment: tried again.
@@ -120,7 +125,9 @@ impl<'a> Walk<'a> {
     fn take(&mut self, fetched: &Fetched, findings: &mut Findings) {
         let (seq, stream) = (fetched.seq, &self.lane.lane.stream);
         match message::decode(&fetched.payload) {
-            Err(newer @ DecodeError::Newer(_)) => findings.add(format!("message {seq} of {stream} cannot be judged: {newer}")),
+            Err(newer @ DecodeError::Newer(_)) => {
+                findings.add(format!("message {seq} of {stream} cannot be judged: {newer}"))
+            }
             Err(DecodeError::Damaged(_)) => {
                 let warden = i32::from(self.lane.lane.number);
                 let events = i64::try_from(fetched.events).unwrap_or(i64::MAX);
@@ -132,7 +139,10 @@ impl<'a> Walk<'a> {
             Ok(message) => {
                 let held: usize = message.segments.iter().map(|s| s.count).sum();
                 if held as u64 != fetched.events {
-                    findings.add(format!("message {seq} of {stream}: its header says {} events, its index {held}", fetched.events));
+                    findings.add(format!(
+                        "message {seq} of {stream}: its header says {} events, its index {held}",
+                        fetched.events
+                    ));
                 }
                 for segment in &message.segments {
                     let partition = i32::from(segment.partition);

@@ -92,7 +92,8 @@ pub struct Scene<'a> {
 pub async fn audit(scene: &Scene<'_>, since: Option<DateTime<Utc>>) -> Result<Report, Problem> {
     let since = since.map(crate::flush::books::hour);
     let snapshot = Snapshot::take(scene.pool, scene.lanes, since).await?;
-    let mut report = Report { hours: snapshot.ledger.len(), rows: snapshot.rows.map(|r| r.present), ..Report::default() };
+    let mut report =
+        Report { hours: snapshot.ledger.len(), rows: snapshot.rows.map(|r| r.present), ..Report::default() };
     ledger::compare_totals(&snapshot, &mut report.findings);
     let mut database = scene.pool.acquire().await?;
     let mut counted = Counts::new();

@@ -95,7 +95,11 @@ async fn without_row<'a>(database: &mut PgConnection, judged: &'a [Judged]) -> R
 }
 
 async fn rows(database: &mut PgConnection, day: NaiveDate, ids: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar("SELECT id FROM events WHERE day = $1 AND id = ANY($2)").bind(day).bind(ids).fetch_all(database).await
+    sqlx::query_scalar("SELECT id FROM events WHERE day = $1 AND id = ANY($2)")
+        .bind(day)
+        .bind(ids)
+        .fetch_all(database)
+        .await
 }
 
 /// Those that have no dead letter either: at their place, with their bytes.
@@ -136,9 +140,10 @@ async fn not_elsewhere<'a>(
     for day in tables.iter().filter_map(|table| day_of(table)) {
         found.extend(rows(database, day, &ids).await?);
     }
-    let dropped: Vec<NaiveDate> = sqlx::query_scalar("SELECT DISTINCT day FROM removals WHERE reason = 'retention' AND day IS NOT NULL")
-        .fetch_all(database)
-        .await?;
+    let dropped: Vec<NaiveDate> =
+        sqlx::query_scalar("SELECT DISTINCT day FROM removals WHERE reason = 'retention' AND day IS NOT NULL")
+            .fetch_all(database)
+            .await?;
     let dropped: HashSet<_> = dropped.into_iter().collect();
     let expired = |key: Key| {
         let days = [Some(key.day), Some(key.received_at.date_naive()), client_day(key.id)];

@@ -66,11 +66,7 @@ pub async fn ensure(pool: &PgPool, day: NaiveDate) -> Result<bool, sqlx::Error> 
 }
 
 /// Notes, for the audit, how many rows go with a table that is dropped in the same transaction. Its name was made by [`name`].
-pub async fn note_removal(
-    transaction: &mut PgConnection,
-    table: &str,
-    day: NaiveDate,
-) -> Result<(), sqlx::Error> {
+pub async fn note_removal(transaction: &mut PgConnection, table: &str, day: NaiveDate) -> Result<(), sqlx::Error> {
     // Counting takes a tenth of a second for a million rows.
     transaction.execute("SET LOCAL statement_timeout = '10min'").await?;
     let note = format!("INSERT INTO removals (day, events, reason) SELECT $1, count(*), 'retention' FROM {table}");
