@@ -67,6 +67,7 @@ SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, :'events_owner') FR
  ORDER BY c.oid \gexec
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"ingest", :"worker", :"read";
+REVOKE ALL ON removals FROM :"events_owner";
 
 -- ingest: what the admin API changes, with the tables that triggers change along (catalog, campaign_totals); the rest it only reads.
 GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, segments, features TO :"ingest";
