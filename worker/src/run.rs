@@ -9,6 +9,7 @@ use shared::store::{catalog, connection};
 use shared::stream::lanes::{self, Lane};
 use sqlx::PgPool;
 
+use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
 use crate::jobs::{self, lag, partitions, retention, trim};
 use crate::own::owner::Owner;
@@ -96,6 +97,15 @@ fn start_jobs(
                     .await?;
             }
             Ok(())
+        }
+    });
+    let (lanes, p, connection) = (Lane::all(&settings.pipeline), pool.clone(), stream.clone());
+    every(stop, "audit", settings.audit_interval, move || {
+        let (lanes, p, connection) = (lanes.clone(), p.clone(), connection.clone());
+        async move {
+            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
+            lead(&p, "audit", async || continuous::look(&scene).await).await?;
+            Ok(continuous::show(&p).await?)
         }
     });
     let (lanes, p) = (Lane::all(&settings.pipeline), pool.clone());
