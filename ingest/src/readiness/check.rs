@@ -36,7 +36,8 @@ pub async fn keep_checking(readiness: Arc<Readiness>, settings: Arc<Pipeline>, m
         let epoch = *epochs.borrow_and_update();
         let mut problems = durability::problems(&readiness.connection, &settings).await;
         let mut replaced = Vec::new();
-        for (lane, trusted) in lanes.iter().zip(&mut trusted) {
+        let asked = if readiness.connection.is_up() { &lanes[..] } else { &[] };
+        for (lane, trusted) in asked.iter().zip(&mut trusted) {
             let highest = readiness.highest.get(usize::from(lane.number)).map_or(0, |h| h.load(Ordering::Relaxed));
             match lanes::state(&context, lane).await {
                 Ok(Some(state)) => {
