@@ -6,6 +6,7 @@
 //! recorded as unknown. Everything follows from the seed.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,11 +38,21 @@ pub struct Load {
     pub batch: usize,
     /// How long a request is repeated before its events are given up as unknown.
     pub patience: Duration,
+    /// How far ahead of the real time the clients' clocks are.
+    pub ahead: Duration,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { seed: seed(), events: 1_000, users: 50, connections: 4, batch: 20, patience: Duration::from_secs(60) }
+        Self {
+            seed: seed(),
+            events: 1_000,
+            users: 50,
+            connections: 4,
+            batch: 20,
+            patience: Duration::from_secs(60),
+            ahead: Duration::ZERO,
+        }
     }
 }
 
@@ -119,8 +130,12 @@ pub struct Log {
     pub unknown: Vec<Sent>,
     /// Requests that had to be repeated.
     pub repeats: u64,
+    /// Of these, by a connection that ended after the request was sent and before its answer.
+    pub cut: u64,
     /// The longest time that one request went without success.
     pub longest_wait: Duration,
+    /// How long each request took to its success, in microseconds.
+    pub waits_microseconds: Vec<u32>,
 }
 
 impl Log {
@@ -130,6 +145,8 @@ impl Log {
         self.refused.extend(other.refused);
         self.unknown.extend(other.unknown);
         self.repeats += other.repeats;
+        self.cut += other.cut;
+        self.waits_microseconds.extend(other.waits_microseconds);
         self.longest_wait = self.longest_wait.max(other.longest_wait);
     }
 }
@@ -225,7 +242,9 @@ impl Sender {
         let mut connections: Vec<KeptAlive> = self.targets.iter().map(|&t| KeptAlive::new(t)).collect();
         let mut log = Log::default();
         for _ in 0..requests {
-            while self.control.acknowledged() >= self.control.allowed.load(Ordering::Relaxed) {
+            while self.control.acknowledged() >= self.control.allowed.load(Ordering::Relaxed)
+                && !self.control.stop.load(Ordering::Relaxed)
+            {
                 tokio::time::sleep(PAUSE).await;
             }
             if self.control.stop.load(Ordering::Relaxed) {
@@ -264,7 +283,8 @@ impl Sender {
 
     /// Sends one batch until it is answered.
     async fn request(&self, batch: &[Sent], connections: &mut [KeptAlive], log: &mut Log) -> End {
-        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let now = chrono::Utc::now() + self.load.ahead;
+        let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let bodies: Vec<Value> = batch.iter().map(|sent| sent.body(&now)).collect();
         let body = json!({"batch": bodies, "sentAt": now}).to_string();
         let headers = [("x-api-key", WRITE_KEY), ("content-type", "application/json")];
@@ -275,7 +295,9 @@ impl Sender {
             let answer = tokio::time::timeout(self.load.patience, connection.exchange(&request)).await;
             match answer {
                 Ok(Ok(answer)) if answer.status == 200 => {
-                    log.longest_wait = log.longest_wait.max(started.elapsed());
+                    let wait = started.elapsed();
+                    log.longest_wait = log.longest_wait.max(wait);
+                    log.waits_microseconds.push(u32::try_from(wait.as_micros()).unwrap_or(u32::MAX));
                     let rejected = answer.json()["rejected"].as_array().cloned().unwrap_or_default();
                     let index = |r: &Value| usize::try_from(r["index"].as_u64()?).ok();
                     return End::Answered(rejected.iter().filter_map(index).collect());
@@ -283,6 +305,10 @@ impl Sender {
                 // Overload and outages are 429 and 5xx: the same request may well succeed later.
                 Ok(Ok(answer)) if answer.status < 500 && answer.status != 429 => return End::Refused,
                 _ if started.elapsed() > self.load.patience => return End::Unknown,
+                Ok(Err(error)) if error.kind() != ErrorKind::ConnectionRefused => {
+                    log.cut += 1;
+                    log.repeats += 1;
+                }
                 _ => log.repeats += 1,
             }
             tokio::time::sleep(PAUSE).await;
