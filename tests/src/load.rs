@@ -38,6 +38,8 @@ pub struct Load {
     pub batch: usize,
     /// How long a request is repeated before its events are given up as unknown.
     pub patience: Duration,
+    /// Beyond what [`Control::allow`] allows, each connection pauses so long before each request, instead of waiting for leave.
+    pub trickle: Option<Duration>,
     /// How far ahead of the real time the clients' clocks are.
     pub ahead: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Load {
             connections: 4,
             batch: 20,
             patience: Duration::from_secs(60),
+            trickle: None,
             ahead: Duration::ZERO,
         }
     }
@@ -156,12 +159,18 @@ impl Log {
 pub struct Control {
     acknowledged: Arc<AtomicU64>,
     allowed: Arc<AtomicU64>,
+    hold: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Self { acknowledged: Arc::default(), allowed: Arc::new(AtomicU64::new(u64::MAX)), stop: Arc::default() }
+        Self {
+            acknowledged: Arc::default(),
+            allowed: Arc::new(AtomicU64::new(u64::MAX)),
+            hold: Arc::default(),
+            stop: Arc::default(),
+        }
     }
 }
 
@@ -175,6 +184,11 @@ impl Control {
     /// Requests wait once this many events are acknowledged, until more are allowed: so that faults come while events do.
     pub fn allow(&self, events: u64) {
         self.allowed.store(events, Ordering::Relaxed);
+    }
+
+    /// Not even a trickle beyond what is allowed, until this is taken back.
+    pub fn hold(&self, held: bool) {
+        self.hold.store(held, Ordering::Relaxed);
     }
 
     /// No new requests from here on.
@@ -242,11 +256,7 @@ impl Sender {
         let mut connections: Vec<KeptAlive> = self.targets.iter().map(|&t| KeptAlive::new(t)).collect();
         let mut log = Log::default();
         for _ in 0..requests {
-            while self.control.acknowledged() >= self.control.allowed.load(Ordering::Relaxed)
-                && !self.control.stop.load(Ordering::Relaxed)
-            {
-                tokio::time::sleep(PAUSE).await;
-            }
+            self.wait_for_leave().await;
             if self.control.stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -265,6 +275,19 @@ impl Sender {
             }
         }
         log
+    }
+
+    /// Until the next request may go.
+    async fn wait_for_leave(&self) {
+        let is_on = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        while !is_on(&self.control.stop) {
+            let allowed = self.control.acknowledged() < self.control.allowed.load(Ordering::Relaxed);
+            match self.load.trickle.filter(|_| !is_on(&self.control.hold)) {
+                _ if allowed => return,
+                Some(pause) => return tokio::time::sleep(pause).await,
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
     }
 
     fn event(&self, random: &mut fastrand::Rng, users: &[usize], next_seq: &mut BTreeMap<usize, i64>) -> Sent {

@@ -107,9 +107,8 @@ async fn positions_first(seed: u64) -> Judged {
     let mut pipeline = setup().start().await;
     let worker = &mut pipeline.workers[0];
     // Each flush reaches it twice: the first time after its positions.
-    worker.set("FAILPOINTS", "worker::positions_first=on,worker::committed=die@5");
+    worker.set("FAILPOINTS", "worker::positions_first=on,worker::committed=die@1");
     worker.start_again();
-    worker.ready().await;
     let log = load(&pipeline, seed, 4_000).await;
     let worker = &mut pipeline.workers[0];
     within(Duration::from_secs(30), "the worker dies between positions and effects", async || {

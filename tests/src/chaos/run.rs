@@ -13,6 +13,8 @@ use crate::program;
 
 /// How many more events may be acknowledged while a strike goes on.
 const MEANWHILE: u64 = 6_000;
+/// Beyond that, each connection pauses so long before each request.
+const TRICKLE: Duration = Duration::from_millis(150);
 /// After the last strike.
 const AFTERWARDS: u64 = 1_000;
 
@@ -44,6 +46,7 @@ async fn survive(run: &Run, mut outcome: Outcome) -> Outcome {
         users: 300,
         connections: 6,
         patience: Duration::from_secs(180),
+        trickle: Some(TRICKLE),
         ahead: if run.fault == Fault::PartitionMissing { strikes::database::TOMORROW } else { Duration::ZERO },
         ..Load::default()
     };

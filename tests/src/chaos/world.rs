@@ -74,6 +74,8 @@ impl World {
         let mut setup = campaigns().into_iter().fold(Setup::default(), Setup::campaign);
         setup = setup.nats(&nats).postgres(&postgres).ingests(2).workers(3).set("PUBLISH_DEADLINE_SECONDS", "1");
         setup = match fault {
+            // Long enough for clients to be told on every connection.
+            Fault::IngestStop => setup.set("DRAIN_SECONDS", "1"),
             Fault::StreamFull => setup
                 .set("STREAM_MAX_BYTES", &(16 << 20).to_string())
                 .set("TRIM_INTERVAL_SECONDS", "0.5")

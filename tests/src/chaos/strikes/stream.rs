@@ -14,6 +14,7 @@ use crate::program::run;
 pub async fn replaced(world: &mut World, strike: Strike, control: &Control) {
     // Nobody posts from here on, but for requests that are on their way.
     control.allow(0);
+    control.hold(true);
     let older = Folder::new("older-copy");
     match strike.choose(1, 3) {
         0 => {
@@ -47,7 +48,7 @@ pub async fn replaced(world: &mut World, strike: Strike, control: &Control) {
     let adopted = run("worker", &["adopt-stream"], &world.pipeline.environment_of("worker")).await;
     assert!(adopted.status.success(), "{}", adopted.text);
     world.stream_is_whole = false;
-    control.allow(control.acknowledged() + 6_000);
+    control.hold(false);
 }
 
 /// Waits until no request is on its way, and everything is processed.
