@@ -145,15 +145,15 @@ pub async fn flush(
     let plan = effects::Plan { context, today, oldest_kept };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
 
-    dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
-    let books = books::tally(&buffer.lines, &applied.fresh, &dead);
+    let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
+    let books = books::tally(&buffer.lines, &applied.fresh, &dead, &known);
     books::write(&mut transaction, &books).await?;
     failpoint::reach("worker::before_commit");
     transaction.commit().await?;
     failpoint::reach("worker::committed");
 
     let mut tally = Tally::default();
-    books.values().for_each(|t| tally.add(*t));
+    books.values().for_each(|page| tally.add(page.tally));
     Ok(Flushed { tally, matches: applied.matches })
 }
 
