@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(long)]
     dry_run: bool,
     /// Where the result is written as JSON.
-    #[arg(long, default_value = "chaos.json")]
+    #[arg(long, default_value = "target/chaos.json")]
     json: PathBuf,
 }
 
