@@ -21,7 +21,9 @@
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
 //! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
+//! | [`chaos`] | everything fails, on purpose and by a seed |
 //! | [`skip`] | saying that a test cannot run here |
+//! | [`proxy`], [`image`] | a network and a disk that fail on request |
 //! | [`legacy`] | requests as the old SDK sent them |
 //! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`witness`] | a good client beside harm, and the memory that the harm cost |
@@ -29,6 +31,7 @@
 
 pub mod answer_dropper;
 pub mod browser;
+pub mod chaos;
 pub mod cleanup;
 pub mod client;
 pub mod database;
@@ -37,6 +40,7 @@ pub mod eventually;
 pub mod folder;
 pub mod hostile;
 pub mod http1;
+pub mod image;
 pub mod known_set;
 pub mod legacy;
 pub mod load;
@@ -47,6 +51,7 @@ pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
 pub mod program;
+pub mod proxy;
 pub mod roles;
 pub mod schemathesis;
 pub mod sdk;
