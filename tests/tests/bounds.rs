@@ -22,7 +22,7 @@ const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
 /// Beyond the deadline: reading, waiting for a processor, answering.
 const SLACK: Duration = Duration::from_secs(3);
 /// How long a service stands still. Requests come and go several times in it.
-const STILL: Duration = Duration::from_secs(8);
+const STILL: Duration = Duration::from_secs(6);
 const BUDGET_BYTES: u64 = 16 << 20;
 
 /// What the clients of a [`Load`] saw.
