@@ -38,6 +38,8 @@ pub struct World {
     pub planned_dead: i64,
     /// The stream still holds every message it was given.
     pub stream_is_whole: bool,
+    /// What strikes have measured, for the report.
+    pub notes: Vec<String>,
 }
 
 /// Why a fault cannot be tried on this machine, if it cannot.
@@ -97,7 +99,16 @@ impl World {
             database_way = Some(proxy);
         }
         let pipeline = setup.start().await;
-        Self { pipeline, stream_way, database_way, nats, postgres, planned_dead: 0, stream_is_whole: true }
+        Self {
+            pipeline,
+            stream_way,
+            database_way,
+            nats,
+            postgres,
+            planned_dead: 0,
+            stream_is_whole: true,
+            notes: Vec::new(),
+        }
     }
 
     /// Waits until everything works again: all programs are ready, and an event posted to each ingest now is stored. Returns
