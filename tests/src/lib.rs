@@ -8,6 +8,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`services`] | the shared services, and private ones that may be killed |
+//! | [`cluster`], [`proxy`] | three NATS servers, and a network that fails on request |
 //! | [`database`] | a database per test |
 //! | [`roles`] | the database roles that the programs work under |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
@@ -31,6 +32,7 @@ pub mod answer_dropper;
 pub mod browser;
 pub mod cleanup;
 pub mod client;
+pub mod cluster;
 pub mod database;
 pub mod door;
 pub mod eventually;
@@ -47,6 +49,7 @@ pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
 pub mod program;
+pub mod proxy;
 pub mod roles;
 pub mod schemathesis;
 pub mod sdk;

@@ -82,7 +82,7 @@ fn value(lines: &[(String, String)], key: &str) -> String {
 }
 
 /// A process id from the first line of a file.
-fn pid(file: &Path) -> Pid {
+pub(crate) fn pid(file: &Path) -> Pid {
     let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{} cannot be read: {e}", file.display()));
     let number = text.lines().next().and_then(|line| line.trim().parse().ok());
     number.and_then(Pid::from_raw).unwrap_or_else(|| panic!("{} holds no process id", file.display()))
@@ -228,7 +228,7 @@ impl Drop for PrivatePostgres {
 }
 
 /// Until a killed process is gone. It is not our child, so there is nothing to wait on; as a zombie it is gone enough.
-fn wait_for_end(process: Pid) {
+pub(crate) fn wait_for_end(process: Pid) {
     let status = PathBuf::from(format!("/proc/{}/stat", process.as_raw_nonzero()));
     while std::fs::read_to_string(&status).is_ok_and(|text| !text.contains(") Z")) {
         std::thread::sleep(std::time::Duration::from_millis(2));
