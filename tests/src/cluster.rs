@@ -20,6 +20,8 @@ use crate::services::{deploy, pid, root, wait_for_end};
 
 /// How many servers it has; they are numbered from 0.
 pub const SERVERS: usize = 3;
+/// One connection between two servers instead of a pool: the further ones of a pool are made to the advertised address.
+const CLUSTER: &str = "cluster {\n  no_advertise: true\n  advertise: \"127.0.0.1:1\"\n  pool_size: -1\n";
 
 /// The cluster. All of it ends when it is dropped.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl PrivateCluster {
                 assert!(text.contains(&direct), "there is no {direct} in {text}");
                 text = text.replace(&direct, &through);
             }
-            text = text.replace("cluster {\n", "cluster {\n  no_advertise: true\n  advertise: \"127.0.0.1:1\"\n");
+            text = text.replace("cluster {\n", CLUSTER);
             std::fs::write(&file, text).expect("the configuration can be written");
         }
     }
