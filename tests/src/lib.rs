@@ -22,7 +22,9 @@
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
 //! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
+//! | [`chaos`] | everything fails, on purpose and by a seed |
 //! | [`skip`] | saying that a test cannot run here |
+//! | [`proxy`], [`image`] | a network and a disk that fail on request |
 //! | [`legacy`] | requests as the old SDK sent them |
 //! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`witness`] | a good client beside harm, and the memory that the harm cost |
@@ -30,6 +32,7 @@
 
 pub mod answer_dropper;
 pub mod browser;
+pub mod chaos;
 pub mod cleanup;
 pub mod client;
 pub mod cluster;
@@ -39,6 +42,7 @@ pub mod eventually;
 pub mod folder;
 pub mod hostile;
 pub mod http1;
+pub mod image;
 pub mod known_set;
 pub mod legacy;
 pub mod load;

@@ -6,6 +6,7 @@
 //! recorded as unknown. Everything follows from the seed.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,11 +38,24 @@ pub struct Load {
     pub batch: usize,
     /// How long a request is repeated before its events are given up as unknown.
     pub patience: Duration,
+    /// Beyond what [`Control::allow`] allows, each connection pauses so long before each request, instead of waiting for leave.
+    pub trickle: Option<Duration>,
+    /// How far ahead of the real time the clients' clocks are.
+    pub ahead: Duration,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { seed: seed(), events: 1_000, users: 50, connections: 4, batch: 20, patience: Duration::from_secs(60) }
+        Self {
+            seed: seed(),
+            events: 1_000,
+            users: 50,
+            connections: 4,
+            batch: 20,
+            patience: Duration::from_secs(60),
+            trickle: None,
+            ahead: Duration::ZERO,
+        }
     }
 }
 
@@ -119,8 +133,12 @@ pub struct Log {
     pub unknown: Vec<Sent>,
     /// Requests that had to be repeated.
     pub repeats: u64,
+    /// Of these, by a connection that ended after the request was sent and before its answer.
+    pub cut: u64,
     /// The longest time that one request went without success.
     pub longest_wait: Duration,
+    /// How long each request took to its success, in microseconds.
+    pub waits_microseconds: Vec<u32>,
 }
 
 impl Log {
@@ -130,6 +148,8 @@ impl Log {
         self.refused.extend(other.refused);
         self.unknown.extend(other.unknown);
         self.repeats += other.repeats;
+        self.cut += other.cut;
+        self.waits_microseconds.extend(other.waits_microseconds);
         self.longest_wait = self.longest_wait.max(other.longest_wait);
     }
 }
@@ -139,12 +159,18 @@ impl Log {
 pub struct Control {
     acknowledged: Arc<AtomicU64>,
     allowed: Arc<AtomicU64>,
+    hold: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Self { acknowledged: Arc::default(), allowed: Arc::new(AtomicU64::new(u64::MAX)), stop: Arc::default() }
+        Self {
+            acknowledged: Arc::default(),
+            allowed: Arc::new(AtomicU64::new(u64::MAX)),
+            hold: Arc::default(),
+            stop: Arc::default(),
+        }
     }
 }
 
@@ -158,6 +184,11 @@ impl Control {
     /// Requests wait once this many events are acknowledged, until more are allowed: so that faults come while events do.
     pub fn allow(&self, events: u64) {
         self.allowed.store(events, Ordering::Relaxed);
+    }
+
+    /// Not even a trickle beyond what is allowed, until this is taken back.
+    pub fn hold(&self, held: bool) {
+        self.hold.store(held, Ordering::Relaxed);
     }
 
     /// No new requests from here on.
@@ -225,9 +256,7 @@ impl Sender {
         let mut connections: Vec<KeptAlive> = self.targets.iter().map(|&t| KeptAlive::new(t)).collect();
         let mut log = Log::default();
         for _ in 0..requests {
-            while self.control.acknowledged() >= self.control.allowed.load(Ordering::Relaxed) {
-                tokio::time::sleep(PAUSE).await;
-            }
+            self.wait_for_leave().await;
             if self.control.stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -248,6 +277,19 @@ impl Sender {
         log
     }
 
+    /// Until the next request may go.
+    async fn wait_for_leave(&self) {
+        let is_on = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        while !is_on(&self.control.stop) {
+            let allowed = self.control.acknowledged() < self.control.allowed.load(Ordering::Relaxed);
+            match self.load.trickle.filter(|_| !is_on(&self.control.hold)) {
+                _ if allowed => return,
+                Some(pause) => return tokio::time::sleep(pause).await,
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
     fn event(&self, random: &mut fastrand::Rng, users: &[usize], next_seq: &mut BTreeMap<usize, i64>) -> Sent {
         let number = users[random.usize(..users.len())];
         let seq = next_seq.entry(number).or_default();
@@ -264,7 +306,8 @@ impl Sender {
 
     /// Sends one batch until it is answered.
     async fn request(&self, batch: &[Sent], connections: &mut [KeptAlive], log: &mut Log) -> End {
-        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let now = chrono::Utc::now() + self.load.ahead;
+        let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let bodies: Vec<Value> = batch.iter().map(|sent| sent.body(&now)).collect();
         let body = json!({"batch": bodies, "sentAt": now}).to_string();
         let headers = [("x-api-key", WRITE_KEY), ("content-type", "application/json")];
@@ -275,7 +318,9 @@ impl Sender {
             let answer = tokio::time::timeout(self.load.patience, connection.exchange(&request)).await;
             match answer {
                 Ok(Ok(answer)) if answer.status == 200 => {
-                    log.longest_wait = log.longest_wait.max(started.elapsed());
+                    let wait = started.elapsed();
+                    log.longest_wait = log.longest_wait.max(wait);
+                    log.waits_microseconds.push(u32::try_from(wait.as_micros()).unwrap_or(u32::MAX));
                     let rejected = answer.json()["rejected"].as_array().cloned().unwrap_or_default();
                     let index = |r: &Value| usize::try_from(r["index"].as_u64()?).ok();
                     return End::Answered(rejected.iter().filter_map(index).collect());
@@ -283,6 +328,10 @@ impl Sender {
                 // Overload and outages are 429 and 5xx: the same request may well succeed later.
                 Ok(Ok(answer)) if answer.status < 500 && answer.status != 429 => return End::Refused,
                 _ if started.elapsed() > self.load.patience => return End::Unknown,
+                Ok(Err(error)) if error.kind() != ErrorKind::ConnectionRefused => {
+                    log.cut += 1;
+                    log.repeats += 1;
+                }
                 _ => log.repeats += 1,
             }
             tokio::time::sleep(PAUSE).await;

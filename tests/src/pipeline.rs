@@ -1,5 +1,6 @@
 //! A whole pipeline of a test's own, with one call.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
@@ -27,8 +28,17 @@ pub struct Setup {
     workers: usize,
     campaigns: Vec<Value>,
     environment: Vec<(String, String)>,
+    detours: Vec<Detour>,
     services: Services,
     wait: bool,
+}
+
+/// Programs of a kind reach a service through another address, such as a proxy's.
+#[derive(Debug, Clone)]
+struct Detour {
+    program: &'static str,
+    variable: &'static str,
+    address: SocketAddr,
 }
 
 impl Default for Setup {
@@ -38,6 +48,7 @@ impl Default for Setup {
             workers: 1,
             campaigns: Vec::new(),
             environment: Vec::new(),
+            detours: Vec::new(),
             services: Services::shared().clone(),
             wait: true,
         }
@@ -96,6 +107,13 @@ impl Setup {
         self
     }
 
+    /// Programs of this kind find the service of this variable, such as `NATS_URL`, at this address.
+    #[must_use]
+    pub fn through(mut self, program: &'static str, variable: &'static str, address: SocketAddr) -> Self {
+        self.detours.push(Detour { program, variable, address });
+        self
+    }
+
     /// [`Self::start`] then does not wait until the programs are ready.
     #[must_use]
     pub fn without_waiting(mut self) -> Self {
@@ -127,6 +145,7 @@ impl Setup {
             stream,
             database,
             environment,
+            detours: self.detours,
             started: 0,
             logs: Folder::new("logs"),
         };
@@ -151,6 +170,7 @@ pub struct Pipeline {
     /// What comes out.
     pub database: TestDatabase,
     environment: Vec<(String, String)>,
+    detours: Vec<Detour>,
     started: usize,
     logs: Folder,
 }
@@ -185,6 +205,11 @@ impl Pipeline {
         let mut environment = self.environment.clone();
         for (_, url) in environment.iter_mut().filter(|(name, _)| name == "DATABASE_URL") {
             *url = Role::of(program).url(url);
+        }
+        for detour in self.detours.iter().filter(|detour| detour.program == program) {
+            for (_, url) in environment.iter_mut().filter(|(name, _)| name == detour.variable) {
+                *url = with_address(url, detour.address);
+            }
         }
         environment
     }
@@ -282,6 +307,14 @@ fn environment(services: &Services, database_url: &str, prefix: &str) -> Vec<(St
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()
+}
+
+/// A URL with another host and port.
+fn with_address(url: &str, address: SocketAddr) -> String {
+    let (scheme, rest) = url.split_once("://").expect("a URL has a scheme");
+    let (place, path) = rest.split_once('/').map_or((rest, String::new()), |(place, path)| (place, format!("/{path}")));
+    let login = place.rsplit_once('@').map_or(String::new(), |(login, _)| format!("{login}@"));
+    format!("{scheme}://{login}{address}{path}")
 }
 
 fn fresh_prefix() -> String {

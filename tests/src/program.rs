@@ -26,6 +26,7 @@ pub struct Program {
     pub address: SocketAddr,
     binary: String,
     environment: Vec<(String, String)>,
+    under: Vec<String>,
     log: PathBuf,
     child: Child,
 }
@@ -39,14 +40,25 @@ impl Program {
         let mut environment = environment.to_vec();
         environment.push((listen, address.to_string()));
         let log = folder.join(format!("{}.log", name.replace(' ', "-")));
-        let child = spawn(binary_name, &environment, &log);
-        Self { name: name.to_owned(), address, binary: binary_name.to_owned(), environment, log, child }
+        let child = spawn(&[], binary_name, &environment, &log);
+        let (name, binary) = (name.to_owned(), binary_name.to_owned());
+        Self { name, address, binary, environment, under: Vec::new(), log, child }
     }
 
     /// Starts it again after it ended, with the same settings.
     pub fn start_again(&mut self) {
         self.kill();
-        self.child = spawn(&self.binary, &self.environment, &self.log);
+        self.child = spawn(&self.under, &self.binary, &self.environment, &self.log);
+    }
+
+    /// Takes a setting back for the next [`Self::start_again`].
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(n, _)| n != name);
+    }
+
+    /// From the next [`Self::start_again`] on it is started by this command, as in `prlimit --nofile=64 ingest`.
+    pub fn start_under(&mut self, command: &[&str]) {
+        self.under = command.iter().map(|&word| word.to_owned()).collect();
     }
 
     /// Changes a setting for the next [`Self::start_again`].
@@ -139,6 +151,13 @@ impl Program {
         let _ = kill_process(id, signal);
     }
 
+    /// Does it stand still, by [`Self::pause`] or by its own hand?
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| stat.contains(") T"))
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
@@ -199,7 +218,7 @@ pub struct Output {
 /// # Panics
 /// When it cannot be started, or takes longer than two minutes.
 pub async fn run(binary_name: &str, arguments: &[&str], environment: &[(String, String)]) -> Output {
-    let mut command = tokio::process::Command::from(command(binary_name, environment));
+    let mut command = tokio::process::Command::from(command(&[], binary_name, environment));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{binary_name} {arguments:?} does not end"));
@@ -208,9 +227,9 @@ pub async fn run(binary_name: &str, arguments: &[&str], environment: &[(String, 
     Output { status: output.status, text }
 }
 
-fn spawn(binary_name: &str, environment: &[(String, String)], log: &Path) -> Child {
+fn spawn(under: &[String], binary_name: &str, environment: &[(String, String)], log: &Path) -> Child {
     let file = || File::options().create(true).append(true).open(log).expect("a log file can be opened");
-    let mut command = command(binary_name, environment);
+    let mut command = command(under, binary_name, environment);
     command.stdin(Stdio::null()).stdout(file()).stderr(file());
     command
         .spawn()
@@ -218,8 +237,15 @@ fn spawn(binary_name: &str, environment: &[(String, String)], log: &Path) -> Chi
 }
 
 /// Only the given settings reach a program: what the developer's shell has set must not decide a test.
-fn command(binary_name: &str, environment: &[(String, String)]) -> Command {
-    let mut command = Command::new(binary(binary_name));
+fn command(under: &[String], binary_name: &str, environment: &[(String, String)]) -> Command {
+    let mut command = match under {
+        [] => Command::new(binary(binary_name)),
+        [outer, words @ ..] => {
+            let mut command = Command::new(outer);
+            command.args(words).arg(binary(binary_name));
+            command
+        }
+    };
     command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     for kept in ["PATH", "HOME", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"] {
         if let Some(value) = std::env::var_os(kept) {

@@ -65,6 +65,8 @@ const WORKER_MAY_NOT: &[&str] = &[
     "DELETE FROM ledger",
     "DELETE FROM partitions",
     "DELETE FROM dead_letters",
+    "UPDATE removals SET events = 0",
+    "DELETE FROM removals",
     "UPDATE _sqlx_migrations SET success = false",
     "CREATE TABLE own (n int)",
     "CREATE TEMPORARY TABLE own (n int)",

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use worker::commands::audit::Since;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -22,6 +23,12 @@ enum Command {
     Migrate,
     /// Trusts the streams as they are now, after a gap was reported: positions restart at their first message.
     AdoptStream,
+    /// Proves that every event has one outcome and the books balance, or lists where they do not, and exits.
+    Audit {
+        /// Only the hours from then on: a time (2026-11-22T10:00:00Z), a date, or a duration (90m, 24h, 7d). Rows are then not counted.
+        #[arg(long, value_name = "TIME|DURATION")]
+        since: Option<Since>,
+    },
 }
 
 #[tokio::main]
@@ -31,6 +38,7 @@ async fn main() -> ExitCode {
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
+        Command::Audit { since } => worker::commands::audit::run(since).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use shared::domain::message::encode;
+use shared::runtime::failpoint;
 use shared::stream::lanes::Lane;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -101,6 +102,7 @@ impl LaneTask {
         let started = Instant::now();
         match self.publish(&message, deadline).await {
             Ok(sequence) => {
+                failpoint::reach("ingest::acknowledged");
                 self.metrics.published(started.elapsed(), message.byte_len(), events);
                 let mut position = 0;
                 for submission in group {

@@ -1,5 +1,6 @@
 //! What any long-running program needs: settings, logs, metrics and a way to stop.
 
+pub mod failpoint;
 pub mod logging;
 pub mod prometheus;
 pub mod settings;

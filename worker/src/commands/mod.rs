@@ -1,6 +1,7 @@
 //! The commands that do one thing and exit. They print for a person, to standard output.
 
 pub mod adopt_stream;
+pub mod audit;
 pub mod check;
 pub mod migrate;
 
@@ -14,7 +15,8 @@ use crate::settings::Settings;
 /// A pool for a command: patient with long statements.
 fn pool(settings: &Settings) -> Result<PgPool, Problem> {
     let limits = SessionLimits { statement: Duration::from_secs(600), ..SessionLimits::default() };
-    Ok(connection::pool(connection::options(&settings.pipeline, "ec-worker-command", limits)?, 2))
+    let options = connection::options(&settings.pipeline, "ec-worker-command", limits)?;
+    Ok(connection::pool(connection::planned_once(options), 2))
 }
 
 #[expect(clippy::print_stdout, reason = "what a command prints is its result")]

@@ -1,5 +1,7 @@
 //! Events that could not be stored: kept with their payload and the reason, in the transaction that passed over them.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -28,7 +30,7 @@ pub struct DeadLetter<'a> {
     pub reason: String,
     /// As it lay in the stream.
     pub payload: &'a [u8],
-    /// When the message was sealed; now, if even that cannot be read.
+    /// When the message was sealed; when the stream took it, if even that cannot be read.
     pub received_at: DateTime<Utc>,
 }
 
@@ -61,17 +63,28 @@ impl<'a> DeadLetter<'a> {
             sqlstate: None,
             reason: damaged.reason.clone(),
             payload: &damaged.payload,
-            received_at: Utc::now(),
+            received_at: damaged.published,
         }
+    }
+
+    /// Where it lay, as `(seq, partition, position)`.
+    #[must_use]
+    pub fn place(&self) -> (i64, i32, i32) {
+        (self.seq, self.partition, self.position)
     }
 }
 
-/// Inserts dead letters; one that a replay brings again is there already.
-pub async fn insert(transaction: &mut PgConnection, lane: i32, dead: &[DeadLetter<'_>]) -> Result<(), sqlx::Error> {
+/// Inserts dead letters. Gives back the places of those that were there already, because a replay brought their events again.
+pub async fn insert(
+    transaction: &mut PgConnection,
+    lane: i32,
+    dead: &[DeadLetter<'_>],
+) -> Result<HashSet<(i64, i32, i32)>, sqlx::Error> {
+    let mut known = HashSet::new();
     for letter in dead {
         // What a person reads must itself be storable.
         let reason = letter.reason.replace('\0', "\u{fffd}");
-        sqlx::query(
+        let inserted = sqlx::query(
             "INSERT INTO dead_letters
                     (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
@@ -88,6 +101,10 @@ pub async fn insert(transaction: &mut PgConnection, lane: i32, dead: &[DeadLette
         .bind(letter.received_at)
         .execute(&mut *transaction)
         .await?;
+        if inserted.rows_affected() == 0 {
+            known.insert(letter.place());
+            continue;
+        }
         tracing::error!(
             stream_seq = letter.seq,
             partition = letter.partition,
@@ -95,5 +112,5 @@ pub async fn insert(transaction: &mut PgConnection, lane: i32, dead: &[DeadLette
             "an event was put aside"
         );
     }
-    Ok(())
+    Ok(known)
 }

@@ -34,6 +34,7 @@ use shared::domain::campaign::Catalog;
 use shared::domain::event::Event;
 use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
+use shared::runtime::failpoint;
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
@@ -134,17 +135,25 @@ pub async fn flush(
     let today = fence::lock(&mut transaction, context.me, expected).await?;
     fence::advance(&mut transaction, context.me, *read_to, batch_id).await?;
 
+    if failpoint::is_on("worker::positions_first") {
+        transaction.commit().await?;
+        failpoint::reach("worker::committed");
+        transaction = database.begin().await?;
+    }
+
     let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
     let plan = effects::Plan { context, today, oldest_kept };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
 
-    dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
-    let books = books::tally(&buffer.lines, &applied.fresh, &dead);
+    let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
+    let books = books::tally(&buffer.lines, &applied.fresh, &dead, &known);
     books::write(&mut transaction, &books).await?;
+    failpoint::reach("worker::before_commit");
     transaction.commit().await?;
+    failpoint::reach("worker::committed");
 
     let mut tally = Tally::default();
-    books.values().for_each(|t| tally.add(*t));
+    books.values().for_each(|page| tally.add(page.tally));
     Ok(Flushed { tally, matches: applied.matches })
 }
 

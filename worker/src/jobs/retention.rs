@@ -6,9 +6,9 @@
 
 use chrono::NaiveDate;
 use shared::domain::day::oldest_kept;
-use sqlx::{Executor, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 
-use super::partitions::{Until, become_owner};
+use super::partitions::{self, Until, become_owner};
 
 /// Rows deleted per statement, of tables that are not partitioned.
 const ROWS_PER_STATEMENT: i64 = 10_000;
@@ -36,7 +36,7 @@ pub async fn drop_expired(pool: &PgPool, today: NaiveDate, retention_days: u16) 
         // The name was made of digits by us, and read back as such.
         let how = if detaching { "FINALIZE" } else { "CONCURRENTLY" };
         connection.execute(format!("ALTER TABLE events DETACH PARTITION {table} {how}").as_str()).await?;
-        connection.execute(format!("DROP TABLE {table}").as_str()).await?;
+        drop_counted(&mut connection, &table, day).await?;
         tracing::info!(partition = table, %day, "expired event partition dropped");
         dropped.push(table);
     }
@@ -60,12 +60,20 @@ async fn drop_leftovers(
     .fetch_all(&mut *connection)
     .await?;
     for table in tables {
-        if day_of(&table).is_some_and(|day| day < oldest) {
-            connection.execute(format!("DROP TABLE IF EXISTS {table}").as_str()).await?;
+        if let Some(day) = day_of(&table).filter(|day| *day < oldest) {
+            drop_counted(connection, &table, day).await?;
             dropped.push(table);
         }
     }
     Ok(())
+}
+
+/// Drops a table that is no partition any more, and notes how many rows went with it.
+async fn drop_counted(connection: &mut PgConnection, table: &str, day: NaiveDate) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    partitions::note_removal(&mut transaction, table, day).await?;
+    transaction.execute(format!("DROP TABLE {table}").as_str()).await?;
+    transaction.commit().await
 }
 
 async fn expire_rows(pool: &PgPool, delete: &str, oldest: NaiveDate) -> Result<(), sqlx::Error> {
@@ -77,7 +85,9 @@ async fn expire_rows(pool: &PgPool, delete: &str, oldest: NaiveDate) -> Result<(
     }
 }
 
-fn day_of(table: &str) -> Option<NaiveDate> {
+/// The day in the name of a partition.
+#[must_use]
+pub fn day_of(table: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(table.strip_prefix("events_")?, "%Y%m%d").ok()
 }
 

@@ -73,7 +73,7 @@ pub async fn trim(
 }
 
 /// The last message older than `since`; the stream's last one if nothing is younger.
-async fn last_before(
+pub async fn last_before(
     jetstream: &Context,
     lane: &Lane,
     stream: &StreamState,

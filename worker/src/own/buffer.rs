@@ -32,6 +32,8 @@ pub struct Damaged {
     pub seq: i64,
     /// Events it claims to hold.
     pub events: u64,
+    /// When the stream took it.
+    pub published: DateTime<Utc>,
     /// What is wrong.
     pub reason: String,
     /// All of it.
@@ -59,8 +61,8 @@ impl Buffer {
             Err(DecodeError::Damaged(reason)) => {
                 if positions.get(&warden).is_some_and(|&seen| fetched.seq > seen) {
                     self.bytes += fetched.payload.len();
-                    let (seq, events, payload) = (fetched.seq, fetched.events, fetched.payload);
-                    self.damaged.push(Damaged { seq, events, reason, payload });
+                    let (seq, events, published) = (fetched.seq, fetched.events, fetched.published);
+                    self.damaged.push(Damaged { seq, events, published, reason, payload: fetched.payload });
                 }
             }
             Ok(message) => {

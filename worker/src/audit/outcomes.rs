@@ -1,0 +1,153 @@
+//! Each event has an outcome: a row under its day or, if it was filed elsewhere, under another; a dead letter at its place; or its day was
+//! dropped by the retention.
+//!
+//! Nearly all are found by primary key, a few thousand at once; only what is missing there costs more.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Deserialize;
+use shared::domain::event_id::client_day;
+use shared::stream::lanes::Lane;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Findings;
+use crate::jobs::retention::day_of;
+
+/// One event, or a message that cannot be read, that must have an outcome.
+#[derive(Debug)]
+pub struct Judged {
+    seq: i64,
+    partition: i32,
+    position: i32,
+    /// How many events it stands for.
+    pub events: u64,
+    payload: Bytes,
+    key: Option<Key>,
+}
+
+/// What of an event tells where its row is.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Key {
+    id: Uuid,
+    day: NaiveDate,
+    received_at: DateTime<Utc>,
+}
+
+impl Judged {
+    /// One line of a message.
+    #[must_use]
+    pub fn line(seq: i64, partition: i32, position: i32, payload: Bytes) -> Self {
+        let key = serde_json::from_slice(&payload).ok();
+        Self { seq, partition, position, events: 1, payload, key }
+    }
+
+    /// A whole message, which the owner of `warden` answers for.
+    #[must_use]
+    pub fn message(seq: i64, warden: i32, events: u64, payload: Bytes) -> Self {
+        Self { seq, partition: warden, position: 0, events, payload, key: None }
+    }
+}
+
+/// Looks all of them up; what has no outcome is a finding. Gives back the messages concerned.
+pub async fn judge(
+    database: &mut PgConnection,
+    lane: &Lane,
+    judged: &[Judged],
+    findings: &mut Findings,
+) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let mut missing = without_row(database, judged).await?;
+    if !missing.is_empty() {
+        missing = without_letter(database, lane, missing).await?;
+    }
+    if !missing.is_empty() {
+        missing = not_elsewhere(database, missing).await?;
+    }
+    let mut places = BTreeMap::<(i64, i32), Vec<&Judged>>::new();
+    for one in missing {
+        places.entry((one.seq, one.partition)).or_default().push(one);
+    }
+    for ((seq, partition), lost) in &places {
+        let events: u64 = lost.iter().map(|one| one.events).sum();
+        let example = lost.iter().find_map(|one| one.key).map(|key| format!(", such as {}", key.id));
+        findings.add(format!(
+            "message {seq} of {}, partition {partition}: {events} events have no row and no dead letter{}",
+            lane.stream,
+            example.unwrap_or_default()
+        ));
+    }
+    Ok(places.into_keys().map(|(seq, _)| seq).collect())
+}
+
+/// Those that have no row under their own day.
+async fn without_row<'a>(database: &mut PgConnection, judged: &'a [Judged]) -> Result<Vec<&'a Judged>, sqlx::Error> {
+    let mut days = BTreeMap::<NaiveDate, Vec<Uuid>>::new();
+    for key in judged.iter().filter_map(|one| one.key) {
+        days.entry(key.day).or_default().push(key.id);
+    }
+    let mut found = HashSet::new();
+    for (day, ids) in days {
+        found.extend(rows(database, day, &ids).await?);
+    }
+    Ok(judged.iter().filter(|one| one.key.is_none_or(|key| !found.contains(&key.id))).collect())
+}
+
+async fn rows(database: &mut PgConnection, day: NaiveDate, ids: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar("SELECT id FROM events WHERE day = $1 AND id = ANY($2)")
+        .bind(day)
+        .bind(ids)
+        .fetch_all(database)
+        .await
+}
+
+/// Those that have no dead letter either: at their place, with their bytes.
+async fn without_letter<'a>(
+    database: &mut PgConnection,
+    lane: &Lane,
+    missing: Vec<&'a Judged>,
+) -> Result<Vec<&'a Judged>, sqlx::Error> {
+    let letters: Vec<(i64, i32, i32, Vec<u8>)> = sqlx::query_as(
+        "SELECT stream_seq, d.partition, d.position, payload
+           FROM dead_letters d JOIN unnest($2::bigint[], $3::int[], $4::int[]) AS m (seq, partition, position)
+             ON d.stream_seq = m.seq AND d.partition = m.partition AND d.position = m.position
+          WHERE d.lane = $1",
+    )
+    .bind(i32::from(lane.number))
+    .bind(missing.iter().map(|one| one.seq).collect::<Vec<_>>())
+    .bind(missing.iter().map(|one| one.partition).collect::<Vec<_>>())
+    .bind(missing.iter().map(|one| one.position).collect::<Vec<_>>())
+    .fetch_all(database)
+    .await?;
+    let letters: HashSet<_> = letters.into_iter().collect();
+    let place = |one: &Judged| (one.seq, one.partition, one.position, one.payload.to_vec());
+    Ok(missing.into_iter().filter(|one| !letters.contains(&place(one))).collect())
+}
+
+/// Those that are not filed under another day (the day of receipt, or that of a first copy) and whose day was not dropped.
+async fn not_elsewhere<'a>(
+    database: &mut PgConnection,
+    missing: Vec<&'a Judged>,
+) -> Result<Vec<&'a Judged>, sqlx::Error> {
+    let ids: Vec<Uuid> = missing.iter().filter_map(|one| one.key).map(|key| key.id).collect();
+    let mut found = HashSet::new();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'events'::regclass",
+    )
+    .fetch_all(&mut *database)
+    .await?;
+    for day in tables.iter().filter_map(|table| day_of(table)) {
+        found.extend(rows(database, day, &ids).await?);
+    }
+    let dropped: Vec<NaiveDate> =
+        sqlx::query_scalar("SELECT DISTINCT day FROM removals WHERE reason = 'retention' AND day IS NOT NULL")
+            .fetch_all(database)
+            .await?;
+    let dropped: HashSet<_> = dropped.into_iter().collect();
+    let expired = |key: Key| {
+        let days = [Some(key.day), Some(key.received_at.date_naive()), client_day(key.id)];
+        days.into_iter().flatten().any(|day| dropped.contains(&day))
+    };
+    Ok(missing.into_iter().filter(|one| one.key.is_none_or(|key| !found.contains(&key.id) && !expired(key))).collect())
+}
