@@ -3,7 +3,7 @@
 use super::fault::Fault;
 
 /// What a run takes beside its strikes: starting servers, draining, judging.
-const RUN_SECONDS: u64 = 15;
+const RUN_SECONDS: u64 = 10;
 /// Events that are acknowledged between two strikes, at least and at most.
 const EVENTS_BETWEEN: std::ops::Range<u64> = 1_500..5_000;
 
