@@ -71,6 +71,6 @@ mod tests {
     #[test]
     fn more_time_means_more_strikes_up_to_what_a_fault_can_teach() {
         let strikes = |minutes| schedule(1, minutes, &[Fault::NatsKill])[0].strikes.len();
-        assert_eq!((strikes(0), strikes(1), strikes(600)), (1, 11, 60));
+        assert_eq!((strikes(0), strikes(1), strikes(600)), (1, 16, 60));
     }
 }
