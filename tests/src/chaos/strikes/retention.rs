@@ -11,6 +11,7 @@ use crate::chaos::run::percentile;
 use crate::chaos::world::World;
 use crate::client::{Client, WRITE_KEY};
 use crate::eventually::within;
+use crate::load::Control;
 use crate::program::Program;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -101,6 +102,7 @@ pub async fn under_load(world: &mut World, control: &Control) {
     world.notes.push(format!(
         "p99 of a single event {before:.1?} before, {meanwhile:.1?} while partitions went: {ratio:.1} times"
     ));
+    control.allow(control.acknowledged());
 }
 
 /// Posts single events until `end`, and gives back the 99th percentile of their waits.
