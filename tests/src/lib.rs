@@ -8,6 +8,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`services`] | the shared services, and private ones that may be killed |
+//! | [`cluster`], [`proxy`] | three NATS servers, and a network that fails on request |
 //! | [`database`] | a database per test |
 //! | [`roles`] | the database roles that the programs work under |
 //! | [`program`] | an `ingest` or `worker` process: start, wait, kill, pause, log |
@@ -34,6 +35,7 @@ pub mod browser;
 pub mod chaos;
 pub mod cleanup;
 pub mod client;
+pub mod cluster;
 pub mod database;
 pub mod door;
 pub mod eventually;

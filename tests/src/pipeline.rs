@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 
 use crate::client::{ADMIN_KEY, Client, WRITE_KEY};
+use crate::cluster::{PrivateCluster, SERVERS};
 use crate::database::TestDatabase;
 use crate::eventually::eventually;
 use crate::folder::Folder;
@@ -89,6 +90,14 @@ impl Setup {
         self.services.nats_url.clone_from(&nats.url);
         self.services.nats_monitor_url.clone_from(&nats.monitor_url);
         self
+    }
+
+    /// On a cluster of NATS servers that the test may harm.
+    #[must_use]
+    pub fn cluster(mut self, cluster: &PrivateCluster) -> Self {
+        self.services.nats_url = cluster.urls();
+        self.services.nats_monitor_url = cluster.monitor_urls();
+        self.set("STREAM_REPLICAS", &SERVERS.to_string())
     }
 
     /// On a PostgreSQL that the test may harm.

@@ -1,6 +1,7 @@
 //! The stream of a test, seen with a test's own eyes: what lies in it, and messages that no ingest would write.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
@@ -28,7 +29,7 @@ pub struct TestStream {
 impl TestStream {
     /// Connects; the streams need not exist yet.
     pub async fn connect(nats_url: &str, prefix: &str, lanes: u16) -> Self {
-        let client = async_nats::connect(nats_url).await.unwrap_or_else(|e| panic!("NATS does not answer: {e}"));
+        let client = connect(nats_url).await.unwrap_or_else(|e| panic!("NATS does not answer: {e}"));
         Self {
             lane: Lane::new(prefix, 0),
             lanes: (0..lanes).map(|number| Lane::new(prefix, number)).collect(),
@@ -111,12 +112,19 @@ impl TestStream {
     }
 }
 
+/// Of several servers one that answers; soon another one when it falls silent.
+async fn connect(urls: &str) -> Result<async_nats::Client, async_nats::ConnectError> {
+    let options = async_nats::ConnectOptions::new();
+    let options = options.ping_interval(Duration::from_secs(2)).connection_timeout(Duration::from_secs(2));
+    options.connect(urls.split(',').collect::<Vec<_>>()).await
+}
+
 impl Drop for TestStream {
     fn drop(&mut self) {
         let (url, lanes) = (self.nats_url.clone(), self.lanes.clone());
         finish(async move {
             // A server that a test has killed for good takes its streams with it.
-            if let Ok(client) = async_nats::connect(url).await {
+            if let Ok(client) = connect(&url).await {
                 let context = lanes::jetstream(client);
                 for lane in lanes {
                     let _ = context.delete_stream(lane.stream).await;

@@ -39,6 +39,9 @@ pub enum AttachError {
     /// Try again later.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    /// Perhaps a gap, perhaps the answer of a node that was cut off from the others and does not know it yet.
+    #[error("{0}, as the node says that answers for it: wait")]
+    Doubtful(String),
     /// A person must act: going on would skip events.
     #[error(
         "{0}. If that is meant, `worker adopt-stream` goes on from the first message that is there; nothing is doubled"
@@ -111,8 +114,16 @@ pub async fn verify(
         }
     }
     match gap(lane, &stream, record, positions, |at| batches.get(&at).cloned().flatten()) {
-        Some(gap) => Err(AttachError::Gap(gap)),
         None => Ok(stream),
+        // A node has only what most nodes have; it may have less, but never something else.
+        Some(gap)
+            if stream.replicas > 1
+                && stream.generation == record.generation
+                && batches.values().any(Option::is_none) =>
+        {
+            Err(AttachError::Doubtful(gap))
+        }
+        Some(gap) => Err(AttachError::Gap(gap)),
     }
 }
 
@@ -207,6 +218,7 @@ mod tests {
             messages: 0,
             partitions: 2,
             lanes: 1,
+            replicas: 1,
             problems: Vec::new(),
         }
     }

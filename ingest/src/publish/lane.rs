@@ -127,7 +127,11 @@ impl LaneTask {
             }
             // While the connection is down attempts would only pile up in the client's buffer.
             if self.readiness.may_publish() {
-                match message.send(&self.client, &self.lane.subject, left.min(ATTEMPT)).await {
+                let answer = tokio::select! {
+                    answer = message.send(&self.client, &self.lane.subject, left.min(ATTEMPT)) => answer,
+                    () = self.readiness.reconnected() => Answer::Failed("the connection to NATS was lost".to_owned()),
+                };
+                match answer {
                     Answer::Acknowledged { sequence, duplicate } => {
                         if self.readiness.acknowledged(self.lane.number, sequence, duplicate) {
                             return Ok(sequence);

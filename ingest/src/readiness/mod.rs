@@ -2,7 +2,9 @@
 //!
 //! - Unproven, until the durability checks of [`shared::stream::durability`] hold: every event is refused.
 //! - Proven: events are accepted. A lost connection does not end that by itself (requests are held for their deadline), but
-//!   nothing is *published* on a new connection before the checks hold there too: another server may answer now.
+//!   nothing is *published* on a new connection before the checks hold there too: another server may answer now. A check that
+//!   cannot be made (a stream of a cluster is without a leader for a moment) is no reason to refuse either, nor to stop publishing:
+//!   what is wrong ends a proof, silence does not.
 //! - Replaced: a stream is not the one we know. Its sequences went backwards or its generation changed: it was recreated, or an
 //!   older copy was put back. Every event is refused until an operator adopts it, because events acknowledged before may be gone.
 //!
@@ -27,6 +29,8 @@ struct Standing {
     ever_proven: bool,
     /// What is wrong now.
     problems: Vec<String>,
+    /// What could not be asked, again and again.
+    unanswered: Vec<String>,
     /// A stream is not the one we know.
     replaced: Option<String>,
 }
@@ -75,7 +79,8 @@ impl Readiness {
         if standing.ever_proven && (standing.problems.is_empty() || !self.connection.is_up()) {
             return Ok(());
         }
-        Err(Problem::new(Kind::NotReady, format!("events are not accepted: {}", standing.problems.join("; "))))
+        let why: Vec<&str> = standing.problems.iter().chain(&standing.unanswered).map(String::as_str).collect();
+        Err(Problem::new(Kind::NotReady, format!("events are not accepted: {}", why.join("; "))))
     }
 
     /// May a message be published now, on the present connection?
@@ -88,6 +93,15 @@ impl Readiness {
             && self.connection.is_up()
     }
 
+    /// Waits until the connection is a new one: what was asked on the old one is not answered any more.
+    pub async fn reconnected(&self) {
+        let mut epochs = self.connection.epochs.clone();
+        epochs.mark_unchanged();
+        if epochs.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Why no message may ever be published again without help, if that is so.
     #[must_use]
     pub fn replaced(&self) -> Option<String> {
@@ -98,7 +112,8 @@ impl Readiness {
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         let standing = self.read();
-        let mut reasons: Vec<String> = standing.replaced.iter().chain(&standing.problems).cloned().collect();
+        let mut reasons: Vec<String> =
+            standing.replaced.iter().chain(&standing.problems).chain(&standing.unanswered).cloned().collect();
         if reasons.is_empty() && !self.connection.is_up() {
             reasons.push("NATS is not connected".to_owned());
         }

@@ -4,14 +4,17 @@
 //! power cut lost *every* acknowledged message of a young stream. Older servers lose streams on kill -9 (2.10.20 to 22) or compact
 //! them wrongly even with `always`, so the version counts too. Only the monitoring port tells about `sync_always`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde::Deserialize;
 
 use super::connection::Connection;
-use super::lanes::{self, Lane};
+use super::lanes::{self, Lane, StreamState};
 use crate::runtime::settings::pipeline::Pipeline;
 
 /// The oldest server that keeps what it acknowledged, with our use (prefix purges, `always`).
@@ -19,72 +22,112 @@ pub const OLDEST_SERVER: (u64, u64, u64) = (2, 15, 1);
 /// A message holds up to 512 KiB of events, or one event of 1 MiB with its index.
 pub const SMALLEST_MAX_PAYLOAD_BYTES: usize = 2 << 20;
 
-/// Everything that is wrong with the NATS side, each with what to do; empty when a PubAck can be trusted.
-///
-/// Never waits longer than a few seconds. The streams must exist.
+/// Once most nodes are proven, how long the others may take to answer.
+const STRAGGLERS: Duration = Duration::from_millis(500);
+/// A stream that has no leader at the moment does not answer at all.
+const STREAM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the checks found.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// What is wrong, each with what to do; empty when a PubAck can be trusted.
+    pub wrong: Vec<String>,
+    /// What could not be asked just now: NATS is away, or a stream has no leader. It says nothing about PubAcks.
+    pub unanswered: Vec<String>,
+    /// Nodes whose monitoring does not answer while most others prove that they sync.
+    pub unseen: Vec<String>,
+    /// The streams that answered.
+    pub streams: Vec<(Lane, StreamState)>,
+}
+
+/// Everything that keeps a program from starting; empty when a PubAck can be trusted. See [`examine`].
 pub async fn problems(connection: &Connection, settings: &Pipeline) -> Vec<String> {
+    let Examined { mut wrong, unanswered, .. } = examine(connection, settings).await;
+    wrong.extend(unanswered);
+    wrong
+}
+
+/// Looks at server, nodes and streams. Never waits longer than a few seconds. The streams must exist.
+///
+/// Of a cluster most nodes must prove that they sync each write, and none may say that it does not: a node that is down must not
+/// stop the others, and most of them is what acknowledges a message.
+pub async fn examine(connection: &Connection, settings: &Pipeline) -> Examined {
+    let mut found = Examined::default();
     if !connection.is_up() {
-        return vec!["NATS is not connected".to_owned()];
+        found.unanswered.push("NATS is not connected".to_owned());
+        return found;
     }
-    let mut problems = Vec::new();
     let server = connection.client.server_info();
     if !is_at_least(&server.version, OLDEST_SERVER) {
         let (major, minor, patch) = OLDEST_SERVER;
-        problems.push(format!(
+        found.wrong.push(format!(
             "nats-server is {}, and needs to be {major}.{minor}.{patch} or newer: upgrade it",
             server.version
         ));
     }
     if server.max_payload < SMALLEST_MAX_PAYLOAD_BYTES {
-        problems.push(format!(
+        found.wrong.push(format!(
             "max_payload of nats-server is {} bytes: set it to 8MB in its configuration",
             server.max_payload
         ));
     }
-    problems.extend(sync_problems(settings).await);
-    let context = lanes::jetstream(connection.client.clone());
+    if !settings.accept_data_loss {
+        check_syncing(settings, &mut found).await;
+    }
+    let mut context = lanes::jetstream(connection.client.clone());
+    context.set_timeout(STREAM_PATIENCE);
     for lane in Lane::all(settings) {
         match lanes::state(&context, &lane).await {
-            Err(error) => problems.push(error.to_string()),
-            Ok(None) => problems.push(format!(
+            Err(error) => found.unanswered.push(error.to_string()),
+            Ok(None) => found.wrong.push(format!(
                 "stream {} does not exist: the first worker makes it; if it did exist, it was deleted or its volume is gone: see `worker adopt-stream`",
                 lane.stream
             )),
             Ok(Some(state)) => {
-                problems.extend(state.problems);
+                found.wrong.extend(state.problems.iter().cloned());
                 if (state.partitions, state.lanes) != (settings.partitions, settings.lanes) {
-                    problems.push(format!(
+                    found.wrong.push(format!(
                         "stream {} was made for PARTITIONS={} and LANES={}, and these are {} and {}: they are fixed at creation",
                         lane.stream, state.partitions, state.lanes, settings.partitions, settings.lanes
                     ));
                 }
+                found.streams.push((lane, state));
             }
         }
     }
-    problems
+    found
 }
 
-/// Whether every node syncs each write before it acknowledges.
-async fn sync_problems(settings: &Pipeline) -> Vec<String> {
-    if settings.accept_data_loss {
-        return Vec::new();
+/// Whether the nodes sync each write before they acknowledge it.
+async fn check_syncing(settings: &Pipeline, found: &mut Examined) {
+    let nodes = settings.nats_monitor_urls.len();
+    if nodes == 0 {
+        let why = "NATS_MONITOR_URLS is not set: only a node's monitoring port tells whether it syncs each write";
+        found.wrong.push(why.to_owned());
+        return;
     }
-    if settings.nats_monitor_urls.is_empty() {
-        return vec![
-            "NATS_MONITOR_URLS is not set: only a node's monitoring port tells whether it syncs each write".to_owned(),
-        ];
-    }
-    let mut problems = Vec::new();
-    for url in &settings.nats_monitor_urls {
-        match jetstream_of(url).await {
-            Err(why) => problems.push(format!("{url}/jsz cannot be read: {why}")),
-            Ok(node) if node.config.sync_always => {}
-            Ok(_) => problems.push(format!(
+    let ask = |url: &String| {
+        let url = url.clone();
+        async move { (jetstream_of(&url).await, url) }
+    };
+    let mut answers: FuturesUnordered<_> = settings.nats_monitor_urls.iter().map(ask).collect();
+    let mut waiting: BTreeSet<&String> = settings.nats_monitor_urls.iter().collect();
+    let (mut proven, mut unseen) = (0, Vec::new());
+    loop {
+        let patience = if proven > nodes / 2 { STRAGGLERS } else { Duration::MAX };
+        let Ok(Some((answer, url))) = tokio::time::timeout(patience, answers.next()).await else { break };
+        waiting.remove(&url);
+        match answer {
+            Err(why) => unseen.push(format!("{url}/jsz cannot be read: {why}")),
+            Ok(node) if node.config.sync_always => proven += 1,
+            Ok(_) => found.wrong.push(format!(
                 "the NATS node at {url} does not sync each write: set `sync_interval: always` in the jetstream block of its configuration"
             )),
         }
     }
-    problems
+    unseen.extend(waiting.into_iter().map(|url| format!("{url}/jsz cannot be read: no answer yet")));
+    let most = proven > nodes / 2;
+    if most { &mut found.unseen } else { &mut found.wrong }.extend(unseen);
 }
 
 #[derive(Deserialize)]

@@ -75,6 +75,8 @@ pub struct StreamState {
     pub partitions: u16,
     /// Streams in all.
     pub lanes: u16,
+    /// Kept on how many nodes.
+    pub replicas: usize,
     /// Everything about its configuration that would break the promise; empty when it is fine.
     pub problems: Vec<String>,
 }
@@ -196,6 +198,7 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
         messages: info.state.messages,
         partitions: metadata(PARTITIONS).parse().unwrap_or(0),
         lanes: metadata(LANES).parse().unwrap_or(0),
+        replicas: config.num_replicas,
         problems,
     }
 }

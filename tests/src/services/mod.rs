@@ -89,7 +89,7 @@ fn value(lines: &[(String, String)], key: &str) -> String {
 }
 
 /// A process id from the first line of a file.
-fn pid(file: &Path) -> Pid {
+pub(crate) fn pid(file: &Path) -> Pid {
     let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{} cannot be read: {e}", file.display()));
     let number = text.lines().next().and_then(|line| line.trim().parse().ok());
     number.and_then(Pid::from_raw).unwrap_or_else(|| panic!("{} holds no process id", file.display()))
@@ -133,7 +133,7 @@ fn send(process: Pid, signal: Signal) {
 }
 
 /// Until a killed process is gone. It is not our child, so there is nothing to wait on; as a zombie it is gone enough.
-fn wait_for_end(process: Pid) {
+pub(crate) fn wait_for_end(process: Pid) {
     while is_alive(process) {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }

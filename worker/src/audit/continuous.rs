@@ -157,10 +157,13 @@ async fn sums(
 ) -> Result<(Option<i64>, i64, i64), Problem> {
     let (mut to, mut events) = (standing.audited_to, standing.audited_events);
     let furthest = standing.last_seqs.iter().copied().max().unwrap_or(0);
-    if slowest < to || furthest > signed(stream.last_seq) {
-        // A position was moved back, or beyond the end: no owner does that.
-        let by = (to - slowest).max(furthest - signed(stream.last_seq));
-        return Ok((Some(by), to, events));
+    if slowest < to {
+        // A position was moved back: no owner does that.
+        return Ok((Some(to - slowest), to, events));
+    }
+    if furthest > signed(stream.last_seq) {
+        // A node that does not know the newest messages yet, or an older copy, before which the owners halt.
+        return Ok((None, to, events));
     }
     let trimmed = signed(stream.first_seq) - 1;
     let unread = trimmed > to;

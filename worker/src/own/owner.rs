@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::doubt::Doubt;
 use super::session::Session;
 use crate::attach::AttachError;
 use crate::metrics;
@@ -70,6 +71,7 @@ impl From<AttachError> for End {
     fn from(error: AttachError) -> Self {
         match error {
             AttachError::Stream(error) => Self::Again("stream", error.to_string()),
+            AttachError::Doubtful(_) => Self::Again("stream", error.to_string()),
             AttachError::Database(error) => error.into(),
             AttachError::Gap(_) | AttachError::Mismatch(_) => Self::Halted(error.to_string()),
         }
@@ -80,10 +82,10 @@ impl Owner {
     /// Works until the stop.
     pub async fn run(self) {
         let id = Uuid::new_v4();
-        let mut wait = SHORTEST_WAIT;
+        let (mut wait, mut doubt) = (SHORTEST_WAIT, Doubt::default());
         while !self.stop.is_stopping() {
             let started = Instant::now();
-            let pause = match self.session(id).await {
+            let pause = match self.session(id, &mut doubt).await {
                 End::Stopped => break,
                 End::Again(cause, why) => {
                     metrics::retry(cause);
@@ -113,8 +115,8 @@ impl Owner {
         look_again
     }
 
-    async fn session(&self, id: Uuid) -> End {
-        let mut session = match Session::open(self, id).await {
+    async fn session(&self, id: Uuid, doubt: &mut Doubt) -> End {
+        let mut session = match Session::open(self, id, doubt).await {
             Ok(session) => session,
             Err(end) => return end,
         };

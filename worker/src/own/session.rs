@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::behind::Behind;
 use super::buffer::Buffer;
+use super::doubt::Doubt;
 use super::leases::{self, Identity};
 use super::owner::{End, Owner};
 use super::session_lock::SessionLock;
@@ -49,11 +50,12 @@ pub(super) struct Session<'a> {
     /// Heartbeats in a row with more partitions than the fair share.
     pub(super) beyond_share: u32,
     behind: Behind,
+    doubt: &'a mut Doubt,
 }
 
 impl<'a> Session<'a> {
     /// Connects, and proves that going on would skip nothing, before anything is claimed.
-    pub(super) async fn open(owner: &'a Owner, id: Uuid) -> Result<Self, End> {
+    pub(super) async fn open(owner: &'a Owner, id: Uuid, doubt: &'a mut Doubt) -> Result<Self, End> {
         let settings = &owner.settings;
         let limits = SessionLimits {
             statement: Duration::from_secs(30),
@@ -74,11 +76,15 @@ impl<'a> Session<'a> {
         }
         let jetstream = lanes::jetstream(owner.stream.client.clone());
         let (record, positions) = attach::load(&mut database, &jetstream, &owner.lane, &settings.pipeline).await?;
-        attach::verify(&jetstream, &owner.lane, &record, &positions).await?;
+        doubt.weigh(attach::verify(&jetstream, &owner.lane, &record, &positions).await, Instant::now())?;
         let mut problems = durability::problems(&owner.pool, &settings.pipeline).await?;
-        problems.extend(shared::stream::durability::problems(&owner.stream, &settings.pipeline).await);
+        let stream = shared::stream::durability::examine(&owner.stream, &settings.pipeline).await;
+        problems.extend(stream.wrong);
         if !problems.is_empty() {
             return Err(End::Halted(problems.join("; ")));
+        }
+        if !stream.unanswered.is_empty() {
+            return Err(End::Again("stream", stream.unanswered.join("; ")));
         }
         let lock = if settings.session_lock { Some(SessionLock::take(&options, id).await?) } else { None };
         let me = Identity {
@@ -101,6 +107,7 @@ impl<'a> Session<'a> {
             heartbeat_due: Instant::now(),
             beyond_share: 0,
             behind: Behind::default(),
+            doubt,
         })
     }
 
@@ -269,7 +276,8 @@ impl<'a> Session<'a> {
         };
         let mine: Vec<Position> = all.into_iter().filter(|p| self.owned.contains_key(&p.partition)).collect();
         let jetstream = lanes::jetstream(self.owner.stream.client.clone());
-        match attach::verify(&jetstream, &self.owner.lane, &record, &mine).await {
+        let verified = attach::verify(&jetstream, &self.owner.lane, &record, &mine).await;
+        match self.doubt.weigh(verified, Instant::now()) {
             Ok(_) => {}
             Err(AttachError::Stream(error)) => {
                 metrics::retry("attach");
