@@ -3,6 +3,7 @@
 //! Not `axum::serve`, which has no time limit for a request's headers. The limits within one request are [`Connection`]'s; here is
 //! the one between requests: [`IDLE_DEADLINE`], longer than clients and load balancers keep unused connections, so that they close
 //! them first and no request meets a closing one. When half of the cap is used, new connections have only [`IDLE_WHEN_CROWDED`].
+//! While it drains each answer says that its connection closes: a client in use so never meets the end of an idle one.
 //!
 //! Memory of a connection: at most [`HEADER_BYTES`] for what was read and not yet handed on (8 KiB at first); bodies are paid for
 //! out of the budget.
@@ -11,6 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -102,11 +106,19 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let client = Connection::new(stream);
         let phase = client.phase();
-        let routes = router.map_request(move |mut request: hyper::Request<Incoming>| {
-            phase.serving();
-            request.extensions_mut().insert(peer);
-            request
-        });
+        let readiness = Arc::clone(&self.readiness);
+        let routes = router
+            .map_request(move |mut request: hyper::Request<Incoming>| {
+                phase.serving();
+                request.extensions_mut().insert(peer);
+                request
+            })
+            .map_response(move |mut response: Response| {
+                if readiness.is_draining() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(idle)

@@ -336,6 +336,18 @@ async fn sigterm_under_load_cuts_no_request() {
 }
 
 #[tokio::test]
+async fn while_ingest_drains_each_answer_says_that_its_connection_closes() {
+    let pipeline = Setup::default().set("DRAIN_SECONDS", "2").start().await;
+    let client = pipeline.client();
+    let answer = client.post("/v1/track", &event("before")).await.unwrap();
+    assert_eq!((answer.status, answer.closes()), (200, false));
+    pipeline.ingests[0].terminate();
+    pipeline.ingests[0].unready_with("stopping").await;
+    let answer = client.post("/v1/track", &event("while")).await.unwrap();
+    assert_eq!((answer.status, answer.closes()), (200, true));
+}
+
+#[tokio::test]
 async fn a_worker_drains_on_sigterm_and_hands_its_partitions_over() {
     let mut pipeline = Setup::default().workers(1).start().await;
     pipeline.client().accepted("/v1/track", &event("m")).await;

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub duplicated: u64,
     /// Everything else that is wrong, in words.
     pub faults: Vec<String>,
+    /// What was measured beside.
+    pub notes: Vec<String>,
     /// The longest time that a client was answered 503, or not at all, before its request succeeded.
     pub longest_wait: Duration,
     /// Requests that had to be repeated.
@@ -108,7 +110,7 @@ impl Outcome {
         json!({
             "name": self.name, "row": self.row, "seed": self.seed, "strikes": self.strikes, "kills": self.kills,
             "power_cuts": self.power_cuts, "acknowledged": self.acknowledged, "lost": self.lost,
-            "duplicated": self.duplicated, "faults": self.faults, "repeats": self.repeats,
+            "duplicated": self.duplicated, "faults": self.faults, "notes": self.notes, "repeats": self.repeats,
             "longest_wait_seconds": self.longest_wait.as_secs_f64(), "p99_seconds": self.p99.as_secs_f64(),
             "recovery_seconds": self.recovery.as_secs_f64(), "skipped": self.skipped, "is_control": self.is_control,
             "verdict": self.verdict(),
@@ -178,6 +180,9 @@ impl Report {
         for outcome in &self.outcomes {
             if let Some(reason) = &outcome.skipped {
                 let _ = write!(text, "\nSKIPPED {}: {reason}", outcome.name);
+            }
+            for note in &outcome.notes {
+                let _ = write!(text, "\n{}: {note}", outcome.name);
             }
             if !outcome.is_well() {
                 for fault in outcome.faults.iter().take(5) {

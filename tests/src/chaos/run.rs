@@ -87,6 +87,7 @@ async fn judged(world: &World, log: &Log, fault: Fault, outcome: &mut Outcome) {
     outcome.longest_wait = log.longest_wait;
     outcome.repeats = log.repeats;
     outcome.faults = verdict.faults;
+    outcome.notes.clone_from(&world.notes);
     if !log.unknown.is_empty() {
         outcome.faults.push(format!("{} events got no answer at all", log.unknown.len()));
     }
@@ -101,7 +102,8 @@ async fn judged(world: &World, log: &Log, fault: Fault, outcome: &mut Outcome) {
 }
 
 /// The `percent`-th percentile of so many microseconds.
-fn percentile(microseconds: &[u32], percent: usize) -> Duration {
+#[must_use]
+pub fn percentile(microseconds: &[u32], percent: usize) -> Duration {
     let mut sorted = microseconds.to_vec();
     sorted.sort_unstable();
     let at = sorted.len() * percent / 100;

@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use super::fault::{Fault, Needs};
 use crate::client::WRITE_KEY;
+use crate::cluster::PrivateCluster;
 use crate::eventually::within;
 use crate::image::Image;
 use crate::oracle::campaigns;
 use crate::pipeline::{Pipeline, Setup};
+use crate::program::Program;
 use crate::proxy::Proxy;
 use crate::services::{PrivateNats, PrivatePostgres};
 
@@ -30,14 +32,22 @@ pub struct World {
     pub stream_way: Option<Proxy>,
     /// Between workers and PostgreSQL, where the fault is there.
     pub database_way: Option<Proxy>,
-    /// The stream's server.
-    pub nats: PrivateNats,
+    stream_server: StreamServer,
     /// The database's server.
     pub postgres: PrivatePostgres,
     /// Events that strikes have made dead letters of.
     pub planned_dead: i64,
     /// The stream still holds every message it was given.
     pub stream_is_whole: bool,
+    /// What strikes have measured, for the report.
+    pub notes: Vec<String>,
+}
+
+/// What keeps the stream.
+#[derive(Debug)]
+enum StreamServer {
+    Alone(PrivateNats),
+    Cluster(PrivateCluster),
 }
 
 /// Why a fault cannot be tried on this machine, if it cannot.
@@ -61,10 +71,11 @@ pub fn impossible(needs: Needs) -> Option<String> {
 impl World {
     /// Starts what a fault needs: two ingest and three worker processes on servers of their own.
     pub async fn start(fault: Fault) -> Self {
-        let nats = match fault {
-            Fault::NatsPowerCut | Fault::TotalPowerCut => PrivateNats::on_disk(DISK_MEBIBYTES),
-            Fault::NatsDiskFull => PrivateNats::on_disk(SMALL_DISK_MEBIBYTES),
-            _ => PrivateNats::start(),
+        let stream_server = match fault {
+            Fault::NatsPowerCut | Fault::TotalPowerCut => StreamServer::Alone(PrivateNats::on_disk(DISK_MEBIBYTES)),
+            Fault::NatsDiskFull => StreamServer::Alone(PrivateNats::on_disk(SMALL_DISK_MEBIBYTES)),
+            Fault::Cluster => StreamServer::Cluster(PrivateCluster::start().await),
+            _ => StreamServer::Alone(PrivateNats::start()),
         };
         let postgres = match fault {
             Fault::PostgresPowerCut | Fault::TotalPowerCut => PrivatePostgres::on_disk(DISK_MEBIBYTES),
@@ -72,7 +83,11 @@ impl World {
             _ => PrivatePostgres::start(),
         };
         let mut setup = campaigns().into_iter().fold(Setup::default(), Setup::campaign);
-        setup = setup.nats(&nats).postgres(&postgres).ingests(2).workers(3).set("PUBLISH_DEADLINE_SECONDS", "1");
+        setup = match &stream_server {
+            StreamServer::Alone(nats) => setup.nats(nats),
+            StreamServer::Cluster(cluster) => setup.cluster(cluster),
+        };
+        setup = setup.postgres(&postgres).ingests(2).workers(3).set("PUBLISH_DEADLINE_SECONDS", "1");
         setup = match fault {
             // Long enough for clients to be told on every connection.
             Fault::IngestStop => setup.set("DRAIN_SECONDS", "1"),
@@ -86,7 +101,7 @@ impl World {
             _ => setup,
         };
         let (mut stream_way, mut database_way) = (None, None);
-        if matches!(fault, Fault::StreamNetwork | Fault::Soak) {
+        if let (Fault::StreamNetwork | Fault::Soak, StreamServer::Alone(nats)) = (fault, &stream_server) {
             let proxy = Proxy::start(address_of(&nats.url)).await;
             setup = setup.through("ingest", "NATS_URL", proxy.address);
             stream_way = Some(proxy);
@@ -97,7 +112,39 @@ impl World {
             database_way = Some(proxy);
         }
         let pipeline = setup.start().await;
-        Self { pipeline, stream_way, database_way, nats, postgres, planned_dead: 0, stream_is_whole: true }
+        Self {
+            pipeline,
+            stream_way,
+            database_way,
+            stream_server,
+            postgres,
+            planned_dead: 0,
+            stream_is_whole: true,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The one NATS server.
+    ///
+    /// # Panics
+    /// In a world with a cluster.
+    pub fn nats(&mut self) -> &mut PrivateNats {
+        match &mut self.stream_server {
+            StreamServer::Alone(nats) => nats,
+            StreamServer::Cluster(_) => panic!("this world has a cluster"),
+        }
+    }
+
+    /// The NATS servers.
+    ///
+    /// # Panics
+    /// In a world with one server.
+    #[must_use]
+    pub fn cluster(&self) -> &PrivateCluster {
+        match &self.stream_server {
+            StreamServer::Cluster(cluster) => cluster,
+            StreamServer::Alone(_) => panic!("this world has one NATS server"),
+        }
     }
 
     /// Waits until everything works again: all programs are ready, and an event posted to each ingest now is stored. Returns
@@ -147,6 +194,11 @@ impl World {
             }
         })
         .await;
+    }
+
+    /// All programs.
+    pub fn programs(&mut self) -> impl Iterator<Item = &mut Program> {
+        self.pipeline.ingests.iter_mut().chain(&mut self.pipeline.workers)
     }
 
     /// How many workers there are now.

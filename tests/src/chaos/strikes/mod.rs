@@ -1,6 +1,7 @@
 //! The harm itself, and how each is healed: a strike returns when nothing is harmed any more, but before anything has recovered.
 
 pub mod clock;
+pub mod cluster;
 pub mod database;
 pub mod limits;
 pub mod network;
@@ -58,7 +59,8 @@ pub async fn strike(world: &mut World, fault: Fault, strike: Strike, control: &C
         Fault::RetentionUnderLoad => retention::under_load(world).await,
         Fault::FileDescriptors => limits::file_descriptors(world, strike).await,
         Fault::Memory => limits::memory(world, control).await,
-        Fault::Cluster | Fault::RollingUpgrade => panic!("{fault:?} has a world of its own"),
+        Fault::Cluster => cluster::strike(world, strike, control).await,
+        Fault::RollingUpgrade => panic!("{fault:?} has a world of its own"),
         Fault::Soak => {
             let quick = QUICK[strike.choose(28, QUICK.len())];
             Box::pin(self::strike(world, quick, strike, control)).await;

@@ -1,11 +1,15 @@
 //! Old partitions are dropped while events come in, by a job that is killed in the middle of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate, Utc};
+use serde_json::json;
 use sqlx::{Executor, PgPool};
+use uuid::Uuid;
 
+use crate::chaos::run::percentile;
 use crate::chaos::world::World;
+use crate::client::{Client, WRITE_KEY};
 use crate::eventually::within;
 use crate::program::Program;
 
@@ -19,17 +23,24 @@ async fn old_partitions(pool: &PgPool, rows: u32) -> Vec<String> {
     for age in OLD_DAYS {
         let day: NaiveDate = Utc::now().date_naive() - Days::new(age);
         let (next, table) = (day + Days::new(1), format!("events_{}", day.format("%Y%m%d")));
-        // Beside the parent and then attached, as the worker does it: nobody waits.
+        // Beside the parent and then attached, as the worker does it: nobody waits. Until then under another name, because the
+        // job drops what has the name of an old partition and is none.
         for statement in [
-            format!("CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS INCLUDING INDEXES)"),
-            format!("ALTER TABLE {table} OWNER TO ec_events"),
+            format!("CREATE TABLE old_{table} (LIKE events INCLUDING DEFAULTS INCLUDING INDEXES)"),
+            format!("ALTER TABLE old_{table} OWNER TO ec_events"),
             format!(
-                "INSERT INTO {table} (day, id, type, user_id, \"timestamp\", received_at, source)
+                "INSERT INTO old_{table} (day, id, type, user_id, \"timestamp\", received_at, source)
                  SELECT '{day}', gen_random_uuid(), 'track', 'u', '{day}', '{day}', 'by hand' FROM generate_series(1, {rows})"
             ),
-            format!("ALTER TABLE events ATTACH PARTITION {table} FOR VALUES FROM ('{day}') TO ('{next}')"),
+            format!(
+                "ALTER TABLE old_{table} RENAME TO {table};
+                 ALTER TABLE events ATTACH PARTITION {table} FOR VALUES FROM ('{day}') TO ('{next}')"
+            ),
         ] {
-            within(PATIENCE, &statement, async || pool.execute(statement.as_str()).await.map_err(|e| e.to_string())).await;
+            within(PATIENCE, &statement, async || {
+                pool.execute(statement.as_str()).await.map_err(|e| e.to_string())
+            })
+            .await;
         }
         tables.push(table);
     }
@@ -47,6 +58,9 @@ async fn gone(pool: &PgPool, tables: &[String]) {
         }
     })
     .await;
+    // The books never knew of these rows, so they must not know that they are gone.
+    let unknown = "DELETE FROM removals WHERE day < current_date - 30";
+    within(PATIENCE, unknown, async || pool.execute(unknown).await.map_err(|e| e.to_string())).await;
 }
 
 /// While a reader holds a detach up, everything that could finish it is killed.
@@ -74,9 +88,32 @@ pub async fn killed(world: &mut World) {
     gone(pool, &tables).await;
 }
 
-/// Partitions with a hundred thousand rows each go while events come in.
-pub async fn under_load(world: &World) {
+/// Partitions with a hundred thousand rows each go while events come in. How long a single event waits for its answer is measured
+/// before and meanwhile.
+pub async fn under_load(world: &mut World) {
     let pool = &world.pipeline.database.pool;
+    let client = world.pipeline.ingests[0].client().with_key(WRITE_KEY);
+    let before = p99_until(&client, tokio::time::sleep(Duration::from_secs(5))).await;
     let tables = old_partitions(pool, 100_000).await;
-    gone(pool, &tables).await;
+    let meanwhile = p99_until(&client, gone(pool, &tables)).await;
+    let ratio = meanwhile.as_secs_f64() / before.as_secs_f64();
+    world.notes.push(format!(
+        "p99 of a single event {before:.1?} before, {meanwhile:.1?} while partitions went: {ratio:.1} times"
+    ));
+}
+
+/// Posts single events until `end`, and gives back the 99th percentile of their waits.
+async fn p99_until(client: &Client, end: impl Future<Output = ()>) -> Duration {
+    let mut waits = Vec::new();
+    tokio::pin!(end);
+    loop {
+        let body = json!({"user_id": "measure", "event": "measured", "messageId": Uuid::new_v4()});
+        let started = Instant::now();
+        client.accepted("/v1/track", &body).await;
+        waits.push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
+        tokio::select! {
+            () = &mut end => return percentile(&waits, 99),
+            () = tokio::time::sleep(Duration::from_millis(2)) => {}
+        }
+    }
 }

@@ -15,9 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// kill -9, and a start after up to a second and a half.
 pub async fn nats_kill(world: &mut World, strike: Strike) {
-    world.nats.kill();
+    world.nats().kill();
     tokio::time::sleep(Duration::from_millis(strike.choose(1, 1_500) as u64)).await;
-    world.nats.restart();
+    world.nats().restart();
 }
 
 /// One backend is killed, the postmaster is, or the server stops at once.
@@ -45,11 +45,11 @@ pub async fn postgres_kill(world: &mut World, strike: Strike) {
 
 /// The disk of NATS holds what was written to it at this moment.
 pub fn nats_power_cut(world: &mut World) {
-    world.nats.pause();
-    world.nats.disk().photograph();
-    world.nats.kill();
-    world.nats.disk().put_back();
-    world.nats.restart();
+    world.nats().pause();
+    world.nats().disk().photograph();
+    world.nats().kill();
+    world.nats().disk().put_back();
+    world.nats().restart();
 }
 
 /// The same of PostgreSQL.
@@ -63,21 +63,19 @@ pub fn postgres_power_cut(world: &mut World) {
 
 /// Everything stands still at one moment, and comes back from what the two disks held then.
 pub fn total_power_cut(world: &mut World) {
-    let pipeline = &mut world.pipeline;
-    let programs = || pipeline.ingests.iter().chain(&pipeline.workers);
-    programs().for_each(Program::pause);
-    world.nats.pause();
+    world.programs().for_each(|program| program.pause());
+    world.nats().pause();
     world.postgres.pause();
-    world.nats.disk().photograph();
+    world.nats().disk().photograph();
     world.postgres.disk().photograph();
-    pipeline.ingests.iter_mut().chain(&mut pipeline.workers).for_each(Program::kill);
-    world.nats.kill();
+    world.programs().for_each(Program::kill);
+    world.nats().kill();
     world.postgres.kill_all();
-    world.nats.disk().put_back();
+    world.nats().disk().put_back();
     world.postgres.disk().put_back();
     world.postgres.restart();
-    world.nats.restart();
-    pipeline.ingests.iter_mut().chain(&mut pipeline.workers).for_each(Program::start_again);
+    world.nats().restart();
+    world.programs().for_each(Program::start_again);
 }
 
 /// Posts large events until one is refused with 503; gives back what the refusal said.
@@ -113,11 +111,11 @@ pub async fn stream_full(world: &mut World) {
 
 /// No byte is left on the disk of NATS. Somebody makes room; the server, which gives its streams up then, is started again.
 pub async fn nats_disk_full(world: &mut World) {
-    let ballast = world.nats.disk().fill();
+    let ballast = world.nats().disk().fill();
     refused_at_last(world, || {}).await;
     drop(ballast);
-    world.nats.kill();
-    world.nats.restart();
+    world.nats().kill();
+    world.nats().restart();
 }
 
 /// No byte is left on the disk of PostgreSQL: workers wait, nothing is put aside, ingest goes on. Somebody makes room.

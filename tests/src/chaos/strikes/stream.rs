@@ -28,18 +28,18 @@ pub async fn replaced(world: &mut World, strike: Strike, control: &Control) {
         }
         _ => {
             quiet(world, control).await;
-            world.nats.kill();
-            copy(&world.nats.data(), older.path());
-            world.nats.restart();
+            world.nats().kill();
+            copy(&world.nats().data(), older.path());
+            world.nats().restart();
             let more = control.acknowledged() + 2_000;
             control.allow(more);
             control.reaches(more).await;
             control.allow(0);
             quiet(world, control).await;
-            world.nats.kill();
-            std::fs::remove_dir_all(world.nats.data()).expect("the stream's folder can be removed");
-            copy(&older.path().join("jetstream"), &world.nats.data());
-            world.nats.restart();
+            world.nats().kill();
+            std::fs::remove_dir_all(world.nats().data()).expect("the stream's folder can be removed");
+            copy(&older.path().join("jetstream"), &world.nats().data());
+            world.nats().restart();
         }
     }
     for program in world.pipeline.ingests.iter().chain(&world.pipeline.workers) {
