@@ -36,7 +36,7 @@ build_next_format() {
   local from to
   from=$(target_folder debug)
   to=$from/next-format
-  build -p ingest -p worker --bins --features "ingest/next_format,worker/next_format${1:+,$1}"
+  build -p ingest -p worker -p tests --bins --features "ingest/next_format,worker/next_format${1:+,$1}"
   mkdir -p "$to"
   cp -f "$from/ingest" "$from/worker" "$to/"
   echo "$to"
