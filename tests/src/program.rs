@@ -56,6 +56,18 @@ impl Program {
         self.environment.retain(|(n, _)| n != name);
     }
 
+    /// Its name, or where its build is: what [`run`] takes.
+    #[must_use]
+    pub fn binary(&self) -> &str {
+        &self.binary
+    }
+
+    /// From the next [`Self::start_again`] on it is the one in this folder: another build.
+    pub fn take_build(&mut self, folder: &Path) {
+        let name = Path::new(&self.binary).file_name().map_or_else(|| self.binary.clone().into(), ToOwned::to_owned);
+        self.binary = folder.join(name).to_string_lossy().into_owned();
+    }
+
     /// From the next [`Self::start_again`] on it is started by this command, as in `prlimit --nofile=64 ingest`.
     pub fn start_under(&mut self, command: &[&str]) {
         self.under = command.iter().map(|&word| word.to_owned()).collect();
