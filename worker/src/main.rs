@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use worker::commands::dead_letters::DeadLetters;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -22,6 +23,9 @@ enum Command {
     Migrate,
     /// Trusts the streams as they are now, after a gap was reported: positions restart at their first message.
     AdoptStream,
+    /// Lists, shows, redrives and discards events that could not be stored.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
 }
 
 #[tokio::main]
@@ -30,6 +34,7 @@ async fn main() -> ExitCode {
         Command::Run => worker::run::run().await,
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
+        Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
     };
     match done {

@@ -2,6 +2,7 @@
 
 pub mod adopt_stream;
 pub mod check;
+pub mod dead_letters;
 pub mod migrate;
 
 use shared::store::connection::{self, SessionLimits};

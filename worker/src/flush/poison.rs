@@ -57,7 +57,7 @@ pub async fn apply<'a>(
                     events.len()
                 )));
             }
-            dead.push(DeadLetter::line(incoming.line, Some(incoming.event.id), Some(state), error.to_string()));
+            dead.push(DeadLetter::line(incoming.line, Some(&incoming.event), Some(state), error.to_string()));
         } else {
             todo.push(middle..range.end);
             todo.push(range.start..middle);
