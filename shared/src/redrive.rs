@@ -30,11 +30,8 @@ pub trait Publish {
 
     /// Puts lines, each with its partition, into one message of a lane, and gives back its sequence once it is acknowledged. Takes a few
     /// seconds at most: locks are held meanwhile.
-    fn publish(
-        &mut self,
-        lane: u16,
-        lines: Vec<(u16, Bytes)>,
-    ) -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>)
+    -> impl Future<Output = Result<u64, Self::Error>> + Send;
 }
 
 /// What shall be driven again.
@@ -103,8 +100,11 @@ impl Order {
             }
         }
         if !self.overwrite_traits {
-            let identifies: Vec<(usize, Identify)> =
-                ready.iter().enumerate().flat_map(|(at, (_, a))| a.identifies.iter().cloned().map(move |i| (at, i))).collect();
+            let identifies: Vec<(usize, Identify)> = ready
+                .iter()
+                .enumerate()
+                .flat_map(|(at, (_, a))| a.identifies.iter().cloned().map(move |i| (at, i)))
+                .collect();
             let asked: Vec<Identify> = identifies.iter().map(|(_, identify)| identify.clone()).collect();
             let outdated = dead_letters::outdated(&mut transaction, &asked).await?;
             let outdated: HashSet<usize> = outdated.into_iter().map(|place| identifies[place].0).collect();
@@ -164,4 +164,5 @@ impl Order {
 type Piece = (Vec<(i64, Option<uuid::Uuid>)>, Vec<(u16, Bytes)>);
 
 /// Why an identify is passed over.
-const OUTDATED: &str = "it is an identify, and the user's profile was changed after it was received: its traits may be older";
+const OUTDATED: &str =
+    "it is an identify, and the user's profile was changed after it was received: its traits may be older";

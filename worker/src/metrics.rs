@@ -53,7 +53,11 @@ pub static ALL: [(&str, &str, &str); 27] = [
     ),
     ("pipeline_lag_seconds", "gauge", "age of the oldest message not yet processed, over all partitions"),
     ("dead_letters_open", "gauge", "events put aside that were neither driven again nor discarded"),
-    ("dead_letters_oldest_open_seconds", "gauge", "how long ago the oldest of these was put aside; 0 when there is none"),
+    (
+        "dead_letters_oldest_open_seconds",
+        "gauge",
+        "how long ago the oldest of these was put aside; 0 when there is none",
+    ),
     ("stream_bytes", "gauge", "bytes in the stream of a `lane`"),
     ("stream_max_bytes", "gauge", "bytes that stream may hold"),
     (

@@ -119,7 +119,7 @@ impl Filter {
 pub async fn page<T>(
     connection: &mut PgConnection,
     (filter, state): (&Filter, Option<State>),
-    (before, offset, limit): (Option<i64>, i64, i64),
+    (before, offset, limit): (Option<i64>, i64, Option<i64>),
 ) -> Result<Vec<T>, sqlx::Error>
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
@@ -270,11 +270,7 @@ pub struct Redriven {
 }
 
 /// Marks letters as redriven.
-pub async fn mark_redriven(
-    transaction: &mut PgConnection,
-    letters: &[Redriven],
-    by: &str,
-) -> Result<(), sqlx::Error> {
+pub async fn mark_redriven(transaction: &mut PgConnection, letters: &[Redriven], by: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE dead_letters d SET redriven_at = clock_timestamp(), redriven_by = $4, redriven_seq = r.seq,
                                    event_id = coalesce(d.event_id, r.event_id)
@@ -289,20 +285,33 @@ pub async fn mark_redriven(
     Ok(())
 }
 
-/// Marks the next open letters that are meant as discarded, at most `most`; gives back their ids.
+/// What was discarded in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discarded {
+    /// How many letters.
+    pub letters: u64,
+    /// How many events they stand for.
+    pub events: u64,
+    /// The last of them; `None` when there was none left.
+    pub reached: Option<i64>,
+}
+
+/// Marks the next open letters that are meant as discarded, at most `most`.
 pub async fn discard(
     pool: &PgPool,
     filter: &Filter,
     ids: RangeInclusive<i64>,
     most: u32,
     (by, why): (&str, Option<&str>),
-) -> Result<Vec<i64>, sqlx::Error> {
+) -> Result<Discarded, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let mut query = filter.open("id", &ids);
+    let mut query = filter.open("id, events", &ids);
     query.push(" ORDER BY id LIMIT ").push_bind(i64::from(most)).push(" FOR UPDATE SKIP LOCKED");
-    let locked: Vec<i64> = query.build_query_scalar().fetch_all(&mut *transaction).await?;
+    let locked: Vec<(i64, i32)> = query.build_query_as().fetch_all(&mut *transaction).await?;
     let mark = "UPDATE dead_letters SET discarded_at = clock_timestamp(), discarded_by = $2, discard_reason = $3 WHERE id = ANY($1)";
-    sqlx::query(mark).bind(&locked).bind(by).bind(why).execute(&mut *transaction).await?;
+    let ids: Vec<i64> = locked.iter().map(|(id, _)| *id).collect();
+    sqlx::query(mark).bind(&ids).bind(by).bind(why).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok(locked)
+    let events = locked.iter().map(|(_, events)| u64::from(events.unsigned_abs())).sum();
+    Ok(Discarded { letters: ids.len() as u64, events, reached: ids.last().copied() })
 }

@@ -47,10 +47,10 @@ impl Discard {
             let ids = after + 1..=summary.last_id;
             let mark = (self.by.as_str(), self.why.as_deref());
             let step = dead_letters::discard(&pool, &filter, ids, MOST_OF_A_STEP, mark).await?;
-            let Some(last) = step.last() else { break };
-            after = *last;
-            discarded += step.len();
-            progress.add(step.len());
+            let Some(reached) = step.reached else { break };
+            after = reached;
+            discarded += step.letters;
+            progress.add(step.letters);
         }
         progress.end();
         say(&format!("discarded {discarded} letters"));

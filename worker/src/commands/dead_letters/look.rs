@@ -67,7 +67,7 @@ impl List {
         let state = State::ALL.into_iter().find(|state| state.as_str() == self.state);
         let meant = (&self.select.filter(), state);
         let letters: Vec<Letter> =
-            dead_letters::page(&mut connection, meant, (None, 0, i64::from(self.limit))).await?;
+            dead_letters::page(&mut connection, meant, (None, 0, Some(i64::from(self.limit)))).await?;
         for letter in &letters {
             let reason: String = printable(&letter.reason).chars().take(REASON_CHARACTERS).collect();
             say(&format!(

@@ -25,8 +25,8 @@ impl Progress {
 
     /// So many more were looked at.
     #[expect(clippy::print_stderr, reason = "results go to standard output")]
-    pub fn add(&mut self, letters: usize) {
-        self.bar.inc(letters as u64);
+    pub fn add(&mut self, letters: u64) {
+        self.bar.inc(letters);
         if self.bar.is_hidden() && self.last_line.elapsed() > BETWEEN_LINES {
             self.last_line = Instant::now();
             eprintln!("{} of {} letters", self.bar.position(), self.bar.length().unwrap_or(0));

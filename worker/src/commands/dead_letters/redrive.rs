@@ -111,7 +111,7 @@ impl Redrive {
             if !self.dry_run {
                 pace.spend(events);
             }
-            progress.add(redriven.len() + skipped.len());
+            progress.add((redriven.len() + skipped.len()) as u64);
             after = reached;
             sum.letters += redriven.len();
             sum.skipped += skipped.len();
@@ -148,8 +148,7 @@ impl Stream {
         let lanes = Lane::all(&settings.pipeline);
         for lane in &lanes {
             let recorded = attach::read(&mut *pool.acquire().await?, lane).await?;
-            let (record, positions) =
-                recorded.ok_or("no worker has run yet: its positions are not in the database")?;
+            let (record, positions) = recorded.ok_or("no worker has run yet: its positions are not in the database")?;
             attach::verify(&jetstream, lane, &record, &positions).await?;
         }
         Ok(Self { connection: stream, lanes })
