@@ -148,6 +148,60 @@ async fn when_most_rows_of_many_users_fail_alike_nothing_is_put_aside() {
     assert_eq!(pipeline.rows().await, 0);
 }
 
+/// What a wrong schema does to all events: the SQLSTATE, the mistake, its repair.
+const MISTAKES: [(&str, &str, &str); 3] = [
+    ("23514", "ADD CONSTRAINT mistake CHECK (event <> 'e')", "DROP CONSTRAINT mistake"),
+    ("23502", "ALTER COLUMN group_id SET NOT NULL", "ALTER COLUMN group_id DROP NOT NULL"),
+    ("22001", "ALTER COLUMN message_id TYPE varchar(2)", "ALTER COLUMN message_id TYPE text"),
+];
+
+#[tokio::test]
+async fn after_a_mass_failure_was_mended_everything_is_stored_by_itself_and_nothing_was_put_aside() {
+    let pipeline = Pipeline::start().await;
+    let alter = async |what: &str| {
+        sqlx::query(&format!("ALTER TABLE events {what}")).execute(&pipeline.database.pool).await.unwrap();
+    };
+    let mut stored = 0;
+    for (state, mistake, repair) in MISTAKES {
+        alter(mistake).await;
+        let lines: Vec<_> = (0..300).map(|n| line(stored + n, &format!("user-{}", n % 30), "{}")).collect();
+        publish(&pipeline, &lines).await;
+        pipeline.workers[0].unready_with(state).await;
+        assert_eq!(pipeline.rows().await, i64::try_from(stored).unwrap(), "{state}");
+        alter(repair).await;
+        pipeline.drained().await;
+        stored += 300;
+        assert_eq!(pipeline.rows().await, i64::try_from(stored).unwrap(), "{state}");
+        assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters").await, 0, "{state}");
+    }
+    assert_eq!(books(&pipeline).await, (900, 900, 0));
+}
+
+#[tokio::test]
+async fn what_fails_below_the_threshold_of_a_mass_failure_is_put_aside_and_at_it_nothing() {
+    let pipeline = Pipeline::start().await;
+    let poison = r#"{"text":"\u0000"}"#;
+    // Rows, of these poison, users.
+    let below = [(100, 50, 20), (99, 99, 20), (200, 200, 9)];
+    let (mut stored, mut dead) = (0, 0);
+    let lines = |rows: usize, bad: usize, users: usize| -> Vec<_> {
+        let at = |n: usize| line(n, &format!("user-{}", n % users), if n < bad { poison } else { "{}" });
+        (0..rows).map(at).collect()
+    };
+    for (rows, bad, users) in below {
+        publish(&pipeline, &lines(rows, bad, users)).await;
+        pipeline.drained().await;
+        (stored, dead) = (stored + rows - bad, dead + bad);
+        let (read, all) =
+            (i64::try_from(stored + dead).unwrap(), (i64::try_from(stored).unwrap(), i64::try_from(dead).unwrap()));
+        assert_eq!(books(&pipeline).await, (read, all.0, all.1), "{rows} rows, {bad} of them poison, {users} users");
+    }
+    publish(&pipeline, &lines(100, 51, 10)).await;
+    pipeline.workers[0].unready_with("51 of 100").await;
+    let letters = pipeline.database.number("SELECT count(*) FROM dead_letters").await;
+    assert_eq!((letters, pipeline.rows().await), (i64::try_from(dead).unwrap(), i64::try_from(stored).unwrap()));
+}
+
 #[tokio::test]
 async fn an_event_whose_day_has_no_partition_gets_one() {
     let pipeline = Pipeline::start().await;
