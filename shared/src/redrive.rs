@@ -9,18 +9,19 @@
 //!   run ends at the last letter that was there when it began.
 //!
 //! A driven event comes late in its user's order: it is matched with the traits and caps of now, and time rules look at when it was
-//! received. Traits of an identify would overwrite newer ones, so an identify whose profile was changed since it was received is
-//! passed over, unless [`Order::overwrite_traits`] says otherwise.
+//! received. Traits of an identify would overwrite newer ones, so one is passed over when a later identify of its user is stored,
+//! unless [`Order::overwrite_traits`] says otherwise.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sqlx::postgres::PgPool;
 
-use crate::domain::redrive::{self, Again, Identify};
+use crate::domain::redrive::{self, Again};
 use crate::domain::user_key::Placeholders;
 use crate::runtime::settings::pipeline::Pipeline;
-use crate::store::dead_letters::{self, Filter, Redriven};
+use crate::store::dead_letters::Filter;
+use crate::store::dead_letters::open::{self, Redriven};
 use crate::stream::lanes::Lane;
 
 /// The way into the stream.
@@ -41,7 +42,7 @@ pub struct Order {
     pub filter: Filter,
     /// The last letter that there was at the start.
     pub last_id: i64,
-    /// Identifies too whose profile was changed since they were received.
+    /// Identifies too of whose user a later one is stored.
     pub overwrite_traits: bool,
     /// Who says so.
     pub by: String,
@@ -89,7 +90,7 @@ impl Order {
         publish: Option<&mut P>,
     ) -> Result<Step<P::Error>, sqlx::Error> {
         let mut transaction = pool.begin().await?;
-        let letters = dead_letters::lock(&mut transaction, &self.filter, after + 1..=self.last_id, most).await?;
+        let letters = open::lock(&mut transaction, &self.filter, after + 1..=self.last_id, most).await?;
         let reached = letters.last().map(|letter| letter.id);
         let mut step = Step { redriven: Vec::new(), events: 0, skipped: Vec::new(), reached, failure: None };
         let mut ready = Vec::with_capacity(letters.len());
@@ -100,22 +101,10 @@ impl Order {
             }
         }
         if !self.overwrite_traits {
-            let identifies: Vec<(usize, Identify)> = ready
-                .iter()
-                .enumerate()
-                .flat_map(|(at, (_, a))| a.identifies.iter().cloned().map(move |i| (at, i)))
-                .collect();
-            let asked: Vec<Identify> = identifies.iter().map(|(_, identify)| identify.clone()).collect();
-            let outdated = dead_letters::outdated(&mut transaction, &asked).await?;
-            let outdated: HashSet<usize> = outdated.into_iter().map(|place| identifies[place].0).collect();
-            let mut at = 0..;
-            ready.retain(|(id, _)| {
-                let stays = at.next().is_none_or(|at| !outdated.contains(&at));
-                if !stays {
-                    step.skipped.push((*id, OUTDATED.to_owned()));
-                }
-                stays
-            });
+            let identifies = ready.iter().flat_map(|(id, again)| again.identifies.iter().map(move |i| (*id, i)));
+            let outdated = open::outdated(&mut transaction, &identifies.collect::<Vec<_>>()).await?;
+            ready.retain(|(id, _)| !outdated.contains(id));
+            step.skipped.extend(outdated.into_iter().map(|id| (id, OUTDATED.to_owned())));
         }
         let by_lane = self.by_lane(ready);
         let Some(publish) = publish else {
@@ -142,7 +131,7 @@ impl Order {
                 }
             }
         }
-        dead_letters::mark_redriven(&mut transaction, &marks, &self.by).await?;
+        open::mark_redriven(&mut transaction, &marks, &self.by).await?;
         transaction.commit().await?;
         Ok(step)
     }
@@ -164,5 +153,4 @@ impl Order {
 type Piece = (Vec<(i64, Option<uuid::Uuid>)>, Vec<(u16, Bytes)>);
 
 /// Why an identify is passed over.
-const OUTDATED: &str =
-    "it is an identify, and the user's profile was changed after it was received: its traits may be older";
+const OUTDATED: &str = "it is an identify, and a later one of its user is stored, whose traits it could overwrite";

@@ -271,11 +271,13 @@ async fn the_rate_is_kept() {
 }
 
 #[tokio::test]
-async fn an_identify_that_may_be_older_than_the_profile_is_passed_over_unless_told_otherwise() {
+async fn an_identify_is_passed_over_when_a_later_one_is_stored_unless_told_otherwise() {
     let pipeline = Pipeline::start().await;
     make_a_mistake(&pipeline).await;
     let client = pipeline.client();
-    for (user, message, plan) in [("ada", "bad-1", "old"), ("bob", "bad-2", "only")] {
+    for (user, message, plan) in
+        [("bob", "bad-2", "first"), ("ada", "bad-1", "old"), ("bob", "bad-3", "second"), ("bob", "bad-4", "last")]
+    {
         client
             .accepted(
                 "/v1/identify",
@@ -291,13 +293,15 @@ async fn an_identify_that_may_be_older_than_the_profile_is_passed_over_unless_to
         let query = "SELECT traits FROM users WHERE id = $1";
         sqlx::query_scalar(query).bind(user).fetch_one(&pipeline.database.pool).await.unwrap()
     };
+    // Those of one user in order, also one by one.
+    command(&pipeline, &["redrive", "1", "2", "3", "--rate", "1"]).await;
     let done = pipeline.admin().accepted(REDRIVE, &json!({"all": true})).await;
     assert_eq!((&done["letters"], &done["passed_over_total"]), (&json!(1), &json!(1)), "{done}");
-    assert!(done["passed_over"][0]["why"].as_str().unwrap().contains("profile was changed"), "{done}");
+    assert!(done["passed_over"][0]["why"].as_str().unwrap().contains("a later one of its user"), "{done}");
     pipeline.drained().await;
     assert_eq!(
         (traits("ada").await, traits("bob").await),
-        (json!({"plan": "new"}), json!({"plan": "only", "from": "bad-2"}))
+        (json!({"plan": "new"}), json!({"plan": "last", "from": "bad-4"}))
     );
     command(&pipeline, &["redrive", "--all", "--overwrite-traits"]).await;
     pipeline.drained().await;

@@ -18,7 +18,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use shared::redrive::{Order, Publish, Step};
-use shared::store::dead_letters::{self, Summary};
+use shared::store::dead_letters::open::{self, Summary};
 use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
 
@@ -82,8 +82,8 @@ struct PassedOver {
 /// Puts open letters into the stream again, each event under its own id, and marks them.
 ///
 /// Mend the cause first; what fails again becomes a new letter, whose `previous_id` names the one before. The same call again, two at once
-/// or a crash never store an event twice. A process drives at most 500 events a second. An identify whose profile was changed since it was
-/// received is passed over, unless `overwrite_traits` is true.
+/// or a crash never store an event twice. A process drives at most 500 events a second. An identify is passed over when a later one of
+/// its user is stored, unless `overwrite_traits` is true.
 #[utoipa::path(
     post, path = "/v1/admin/dead-letters/redrive", operation_id = "redriveDeadLetters", tag = "Dead letters",
     request_body(content = ref("#/components/schemas/DeadLetterRedrive"), content_type = "application/json"),
@@ -165,7 +165,7 @@ async fn close(app: &App, pool: &PgPool, wanted: Wanted, by: String) -> Result<H
     }
     let ids = after + 1..=last_id;
     let mark = (by.as_str(), wanted.why.as_deref());
-    let discarded = dead_letters::discard(pool, &wanted.filter, ids, wanted.limit, mark).await?;
+    let discarded = open::discard(pool, &wanted.filter, ids, wanted.limit, mark).await?;
     (handled.letters, handled.events) = (discarded.letters, discarded.events);
     app.metrics.dead_letters_discarded(discarded.letters);
     let is_full = discarded.letters >= u64::from(wanted.limit);
@@ -177,7 +177,7 @@ async fn close(app: &App, pool: &PgPool, wanted: Wanted, by: String) -> Result<H
 /// What is meant, and where to begin and to end.
 async fn begin(pool: &PgPool, wanted: &Wanted) -> Result<(Handled, Cursor), sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let Summary { letters, events, last_id, reasons } = dead_letters::summary(&mut connection, &wanted.filter).await?;
+    let Summary { letters, events, last_id, reasons } = open::summary(&mut connection, &wanted.filter).await?;
     let number = |n: i64| u64::try_from(n).unwrap_or(0);
     let reasons = reasons.into_iter().map(|r| Reason { sqlstate: r.sqlstate, reason: r.reason, letters: r.letters });
     let mut handled = Handled {
@@ -192,7 +192,7 @@ async fn begin(pool: &PgPool, wanted: &Wanted) -> Result<(Handled, Cursor), sqlx
         next_cursor: None,
     };
     if let (Some(ids), None) = (&wanted.filter.ids, wanted.cursor) {
-        handled.pass_over(dead_letters::not_open(&mut connection, ids).await?);
+        handled.pass_over(open::not_open(&mut connection, ids).await?);
     }
     Ok((handled, wanted.cursor.unwrap_or(Cursor { after: 0, last_id })))
 }

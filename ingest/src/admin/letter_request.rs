@@ -61,7 +61,7 @@ pub struct Wanted {
     pub limit: u32,
     /// Where the call before ended.
     pub cursor: Option<Cursor>,
-    /// Identifies too that may be older than the profile.
+    /// Identifies too of whose user a later one is stored.
     pub overwrite_traits: bool,
     /// Why they are discarded.
     pub why: Option<String>,

@@ -31,7 +31,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
             dead_letters(
                 "overwrite_traits",
                 &json!({"type": "boolean", "description":
-            "Identifies too whose profile was changed since they were received: their traits overwrite newer ones."}),
+            "Identifies too of whose user a later one is stored: their traits overwrite newer ones."}),
             ),
         ),
         (

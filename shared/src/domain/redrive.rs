@@ -25,6 +25,8 @@ pub struct Again {
 /// Traits that would be merged late.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identify {
+    /// Of the event.
+    pub event_id: Uuid,
     /// Whose.
     pub kind: KeyKind,
     /// Whose.
@@ -65,7 +67,7 @@ pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Re
 
 fn identify(event: &Event<'_>, placeholders: &Placeholders) -> Option<Identify> {
     let user = event.user_key(placeholders).filter(|_| event.kind == EventType::Identify)?;
-    Some(Identify { kind: user.kind, id: user.id.to_owned(), received_at: event.received_at })
+    Some(Identify { event_id: event.id, kind: user.kind, id: user.id.to_owned(), received_at: event.received_at })
 }
 
 #[cfg(test)]

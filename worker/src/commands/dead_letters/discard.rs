@@ -1,6 +1,6 @@
 //! Open letters that stay dead.
 
-use shared::store::dead_letters;
+use shared::store::dead_letters::open;
 
 use super::progress::Progress;
 use super::select::{Select, sum_up};
@@ -46,7 +46,7 @@ impl Discard {
         loop {
             let ids = after + 1..=summary.last_id;
             let mark = (self.by.as_str(), self.why.as_deref());
-            let step = dead_letters::discard(&pool, &filter, ids, MOST_OF_A_STEP, mark).await?;
+            let step = open::discard(&pool, &filter, ids, MOST_OF_A_STEP, mark).await?;
             let Some(reached) = step.reached else { break };
             after = reached;
             discarded += step.letters;

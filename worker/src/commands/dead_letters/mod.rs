@@ -23,7 +23,7 @@ pub enum DeadLetters {
     /// Mend the cause first. What fails again becomes a new letter that names the one before. Running it again, also after a crash or beside
     /// another run, never stores an event twice.
     Redrive(redrive::Redrive),
-    /// Marks open letters as discarded: they stay dead. Nothing is deleted.
+    /// Marks open letters as discarded: they stay dead, and are never redriven. Nothing is deleted.
     Discard(discard::Discard),
 }
 

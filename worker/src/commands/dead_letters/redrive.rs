@@ -42,7 +42,7 @@ pub struct Redrive {
     /// Events per second, at most
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
-    /// Identifies too whose user's profile was changed after they were received: their traits overwrite newer ones
+    /// Identifies too of whose user a later one is stored: their traits overwrite newer ones
     #[arg(long)]
     overwrite_traits: bool,
     /// Who does it, for the mark on the letters
@@ -88,6 +88,12 @@ impl Redrive {
             ));
         } else {
             say(&format!("redriven {letters} letters ({events} events), passed over {skipped}"));
+        }
+        let missed = summary.letters - i64::try_from(letters + skipped).unwrap_or(i64::MAX);
+        if done.is_ok() && missed > 0 {
+            say(&format!(
+                "{missed} letters are in somebody else's hands, or were until now; run this again to see what is left"
+            ));
         }
         done
     }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use shared::domain::timestamp::{ClientTime, parse_text};
-use shared::store::dead_letters::{self, Filter, Summary};
+use shared::store::dead_letters::Filter;
+use shared::store::dead_letters::open::{self, Summary};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -75,10 +76,10 @@ impl Select {
 pub async fn sum_up(pool: &PgPool, filter: &Filter) -> Result<Summary, Problem> {
     let mut connection = pool.acquire().await?;
     if let Some(ids) = &filter.ids {
-        let closed = dead_letters::not_open(&mut connection, ids).await?;
+        let closed = open::not_open(&mut connection, ids).await?;
         name(&closed, closed.len());
     }
-    let summary = dead_letters::summary(&mut connection, filter).await?;
+    let summary = open::summary(&mut connection, filter).await?;
     say(&format!("{} open letters ({} events) are meant", summary.letters, summary.events));
     for reason in &summary.reasons {
         let sqlstate = reason.sqlstate.as_deref().unwrap_or("-");
