@@ -10,13 +10,14 @@ use shared::stream::lanes::{self, Lane};
 use sqlx::PgPool;
 
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, lag, partitions, retention, trim};
+use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
 use crate::status::Board;
 use crate::{Problem, http, metrics};
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
+const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
 pub async fn run() -> Result<(), Problem> {
@@ -102,6 +103,11 @@ fn start_jobs(
     every(stop, "lag", LAG_INTERVAL, move || {
         let (lanes, p, j) = (lanes.clone(), p.clone(), jetstream.clone());
         async move { Ok(lag::measure(&p, &j, &lanes).await?) }
+    });
+    let p = pool.clone();
+    every(stop, "counting dead letters", DEAD_LETTERS_INTERVAL, move || {
+        let p = p.clone();
+        async move { Ok(dead_letters::measure(&p).await?) }
     });
 }
 
