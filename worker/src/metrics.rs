@@ -9,7 +9,7 @@ use metrics::{counter, gauge, histogram};
 use shared::domain::outcome::Tally;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 27] = [
+pub static ALL: [(&str, &str, &str); 28] = [
     (
         "worker_events_read_total",
         "counter",
@@ -57,6 +57,11 @@ pub static ALL: [(&str, &str, &str); 27] = [
         "dead_letters_oldest_open_seconds",
         "gauge",
         "how long ago the oldest of these was put aside; 0 when there is none",
+    ),
+    (
+        "pipeline_audit_imbalance",
+        "gauge",
+        "events by which the books did not balance at the last look of the continuous audit; must be 0",
     ),
     ("stream_bytes", "gauge", "bytes in the stream of a `lane`"),
     ("stream_max_bytes", "gauge", "bytes that stream may hold"),
@@ -149,6 +154,11 @@ pub fn pipeline_lag(events: u64, oldest: Duration) {
 pub fn dead_letters(open: u64, oldest: Duration) {
     gauge!("dead_letters_open").set(precise(open));
     gauge!("dead_letters_oldest_open_seconds").set(oldest.as_secs_f64());
+}
+
+/// What the continuous audit found at its last look. Each worker reports the same figure.
+pub fn audit(imbalance: i64) {
+    gauge!("pipeline_audit_imbalance").set(precise(u64::try_from(imbalance).unwrap_or(0)));
 }
 
 /// How full a lane's stream is, and how far back it reaches.

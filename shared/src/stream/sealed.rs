@@ -57,12 +57,15 @@ impl Sealed {
 
     /// One attempt.
     pub async fn send(&self, client: &Client, subject: &str, patience: Duration) -> Answer {
-        let request =
-            Request::new().headers(self.headers.clone()).payload(self.payload.clone()).timeout(Some(patience));
-        match client.send_request(subject.to_owned(), request).await {
+        let request = Request::new().headers(self.headers.clone()).payload(self.payload.clone()).timeout(None);
+        // Around all of it: the library's own timeout begins when the request has found a place in its queue, which a server that
+        // reads nothing keeps full.
+        let Ok(answer) = tokio::time::timeout(patience, client.send_request(subject.to_owned(), request)).await else {
+            return Answer::Failed("no answer in time".to_owned());
+        };
+        match answer {
             Ok(message) => read(&message.payload),
             Err(error) => Answer::Failed(match error.kind() {
-                RequestErrorKind::TimedOut => "no answer in time".to_owned(),
                 RequestErrorKind::NoResponders => "no stream takes the subject".to_owned(),
                 _ => error.to_string(),
             }),
