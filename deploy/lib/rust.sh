@@ -29,3 +29,15 @@ build() {
 target_folder() {
   (cd "$ROOT" && echo "$(absolute_path "${CARGO_TARGET_DIR:-target}")/$1")
 }
+
+# build_next_format FEATURES: builds ingest and worker, development profile, with these features and a newer version of
+# stream messages; prints the folder they are in. The ordinary build must come after it: both use the same target folder.
+build_next_format() {
+  local from to
+  from=$(target_folder debug)
+  to=$from/next-format
+  build -p ingest -p worker -p tests --bins --features "ingest/next_format,worker/next_format${1:+,$1}"
+  mkdir -p "$to"
+  cp -f "$from/ingest" "$from/worker" "$to/"
+  echo "$to"
+}

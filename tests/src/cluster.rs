@@ -145,6 +145,17 @@ impl PrivateCluster {
         std::thread::spawn(move || child.wait());
     }
 
+    /// Changes a text of a dead server's configuration.
+    ///
+    /// # Panics
+    /// When the text is not there.
+    pub fn change(&self, number: usize, old: &str, new: &str) {
+        let file = self.servers[number].home.join("nats.conf");
+        let text = std::fs::read_to_string(&file).expect("the server has a configuration");
+        assert!(text.contains(old), "there is no {old:?} in {text}");
+        std::fs::write(&file, text.replace(old, new)).expect("the configuration can be written");
+    }
+
     /// Waits until a server has caught up with the others.
     pub async fn healthy(&self, number: usize) {
         let server = &self.servers[number];

@@ -27,6 +27,7 @@
 //! | [`proxy`], [`image`] | a network and a disk that fail on request |
 //! | [`legacy`] | requests as the old SDK sent them |
 //! | [`schemathesis`] | calls made up from the document of the API |
+//! | [`upgrade`] | programs of two versions at once |
 //! | [`witness`] | a good client beside harm, and the memory that the harm cost |
 //! | [`parsers`] | what the parsers of existing clients need |
 
@@ -61,4 +62,5 @@ pub mod services;
 pub mod skip;
 pub mod stored_as_sent;
 pub mod stream;
+pub mod upgrade;
 pub mod witness;

@@ -56,6 +56,18 @@ impl Program {
         self.environment.retain(|(n, _)| n != name);
     }
 
+    /// Its name, or where its build is: what [`run`] takes.
+    #[must_use]
+    pub fn binary(&self) -> &str {
+        &self.binary
+    }
+
+    /// From the next [`Self::start_again`] on it is the one in this folder: another build.
+    pub fn take_build(&mut self, folder: &Path) {
+        let name = Path::new(&self.binary).file_name().map_or_else(|| self.binary.clone().into(), ToOwned::to_owned);
+        self.binary = folder.join(name).to_string_lossy().into_owned();
+    }
+
     /// From the next [`Self::start_again`] on it is started by this command, as in `prlimit --nofile=64 ingest`.
     pub fn start_under(&mut self, command: &[&str]) {
         self.under = command.iter().map(|&word| word.to_owned()).collect();
@@ -225,6 +237,17 @@ pub async fn run(binary_name: &str, arguments: &[&str], environment: &[(String, 
     let output = output.unwrap_or_else(|e| panic!("{binary_name} cannot be run: {e}; build it first"));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Output { status: output.status, text }
+}
+
+/// Starts a command (`worker dead-letters redrive …`) that the test will harm. Killed when dropped.
+///
+/// # Panics
+/// When it cannot be started.
+#[must_use]
+pub fn start_command(binary_name: &str, arguments: &[&str], environment: &[(String, String)]) -> tokio::process::Child {
+    let mut command = tokio::process::Command::from(command(&[], binary_name, environment));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.spawn().unwrap_or_else(|e| panic!("{binary_name} cannot be run: {e}; build it first"))
 }
 
 fn spawn(under: &[String], binary_name: &str, environment: &[(String, String)], log: &Path) -> Child {

@@ -80,6 +80,34 @@ async fn the_leader_killed_again_and_again_and_then_two_of_three_under_load_lose
 }
 
 #[tokio::test]
+async fn programs_start_without_one_server_and_refuse_one_that_does_not_sync() {
+    let cluster = PrivateCluster::start().await;
+    let mut pipeline = Setup::default().cluster(&cluster).start().await;
+    let down = (cluster.leader_of(&pipeline.stream.lane.stream).await + 1) % SERVERS;
+    cluster.kill(down);
+    pipeline.ingests[0].start_again();
+    pipeline.workers[0].start_again();
+    pipeline.ready().await;
+    pipeline.client().accepted("/v1/track", &json!({"user_id": "u", "event": "e"})).await;
+    pipeline.drained().await;
+
+    let (always, seldom) = ("sync_interval: always", "sync_interval: \"2m\"");
+    cluster.change(down, always, seldom);
+    cluster.restart(down).await;
+    pipeline.ingests[0].unready_with("does not sync each write").await;
+    let refused = pipeline.client().post("/v1/track", &json!({"user_id": "u", "event": "e"})).await.unwrap();
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    pipeline.workers[0].start_again();
+    pipeline.workers[0].unready_with("does not sync each write").await;
+
+    cluster.kill(down);
+    cluster.change(down, seldom, always);
+    cluster.restart(down).await;
+    pipeline.ready().await;
+    pipeline.client().accepted("/v1/track", &json!({"user_id": "u", "event": "e"})).await;
+}
+
+#[tokio::test]
 async fn a_rolling_restart_of_all_servers_under_load_fails_no_request() {
     let cluster = PrivateCluster::start().await;
     let pipeline = with_campaigns().cluster(&cluster).ingests(2).workers(2).start().await;

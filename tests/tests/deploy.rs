@@ -201,6 +201,36 @@ fn assert_no_secret_in_logs(data: &Path) {
 }
 
 #[test]
+fn a_cluster_of_three_goes_on_without_one_which_comes_back_where_it_was() {
+    let (data, port) = (Data::new(), free_port().to_string());
+    let up = ["--detach", "--debug", "--data", data.path(), "--port", &port, "--workers", "1"];
+    succeeded("up", &[&up as &[&str], &["--nats", "3"]].concat());
+    let nats = data.0.path().join("nats");
+    let nats = nats.to_str().unwrap();
+    let printed = succeeded("nats", &["url", nats]);
+    let value = |name: &str| printed.lines().find_map(|line| line.strip_prefix(name)).expect(name).to_owned();
+    assert_eq!((value("NATS_URL=").split(',').count(), value("STREAM_REPLICAS=")), (3, "3".to_owned()));
+    for monitor in value("NATS_MONITOR_URLS=").split(',') {
+        let jetstream = paste(&format!("curl -s '{monitor}/jsz?config=true&streams=true'"));
+        assert_eq!(jetstream["config"]["sync_always"], true, "{jetstream}");
+        assert_eq!(jetstream["meta_cluster"]["cluster_size"], 3, "{jetstream}");
+        assert_eq!(jetstream["streams"], 1, "not every server has a copy of the stream: {jetstream}");
+    }
+    let said = refused("nats", &["start", nats, "--servers", "1"]);
+    assert!(said.contains("is the folder of 3"), "{said}");
+
+    succeeded("nats", &["stop", nats, "--server", "2"]);
+    let track = format!(
+        "curl -s http://127.0.0.1:{port}/v1/track -H 'x-api-key: dev-write-key' -d '{{\"user_id\":\"u\",\"event\":\"e\"}}'"
+    );
+    paste_until(&track, |reply| reply["ok"] == true);
+    assert_eq!(succeeded("nats", &["start", nats]), printed, "it came back somewhere else");
+    succeeded("down", &["--data", data.path()]);
+    let said = refused("up", &[&up as &[&str], &["--nats", "1"]].concat());
+    assert!(said.contains("is the folder of 3"), "{said}");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_before_anything_is_touched() {
     let folder = Folder::new("refused");
     let data = folder.path().join("data");

@@ -11,13 +11,14 @@ use sqlx::PgPool;
 
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, lag, partitions, retention, trim};
+use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
 use crate::status::Board;
 use crate::{Problem, http, metrics};
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
+const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
 pub async fn run() -> Result<(), Problem> {
@@ -117,6 +118,11 @@ fn start_jobs(
             connection.must_be_up()?;
             Ok(lag::measure(&p, &j, &lanes).await?)
         }
+    });
+    let p = pool.clone();
+    every(stop, "counting dead letters", DEAD_LETTERS_INTERVAL, move || {
+        let p = p.clone();
+        async move { Ok(dead_letters::measure(&p).await?) }
     });
 }
 

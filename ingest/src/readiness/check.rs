@@ -47,12 +47,15 @@ pub async fn keep_checking(readiness: Arc<Readiness>, settings: Arc<Pipeline>, m
     connection::wait_until_up(&readiness.connection, WHEN_READY).await;
     loop {
         let epoch = *epochs.borrow_and_update();
+        // Before the streams are asked: what is acknowledged meanwhile may not be in their answers.
+        let highest: Vec<u64> = readiness.highest.iter().map(|mark| mark.load(Ordering::Relaxed)).collect();
         let mut examined = durability::examine(&readiness.connection, &settings).await;
         let mut replaced = Vec::new();
         for (lane, state) in std::mem::take(&mut examined.streams) {
             metrics.stream_fill(lane.number, state.bytes, state.max_bytes);
-            let Some(trusted) = trusted.get_mut(usize::from(lane.number)) else { continue };
-            match recognise(&readiness, &lane, trusted, &state) {
+            let number = usize::from(lane.number);
+            let (Some(trusted), Some(&highest)) = (trusted.get_mut(number), highest.get(number)) else { continue };
+            match recognise(&readiness, &lane, trusted, &state, highest) {
                 Recognised::Ours => {}
                 Recognised::Behind(why) => examined.unanswered.push(why),
                 Recognised::Another(why) => replaced.push(why),
@@ -87,7 +90,13 @@ enum Recognised {
 }
 
 /// Is it the stream we know? The first one seen is; after that only an adoption makes another one trusted.
-fn recognise(readiness: &Readiness, lane: &Lane, trusted: &mut Option<Trusted>, state: &StreamState) -> Recognised {
+fn recognise(
+    readiness: &Readiness,
+    lane: &Lane,
+    trusted: &mut Option<Trusted>,
+    state: &StreamState,
+    highest: u64,
+) -> Recognised {
     let known = trusted.as_mut().filter(|known| known.adopted == state.adopted);
     let Some(known) = known else {
         if let Some(mark) = readiness.highest.get(usize::from(lane.number)) {
@@ -110,7 +119,6 @@ fn recognise(readiness: &Readiness, lane: &Lane, trusted: &mut Option<Trusted>, 
             lane.stream
         ));
     }
-    let highest = readiness.highest.get(usize::from(lane.number)).map_or(0, |h| h.load(Ordering::Relaxed));
     if state.last_seq >= highest {
         known.behind_since = None;
         return Recognised::Ours;

@@ -16,8 +16,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The version this build writes, and the newest it reads.
-pub const FORMAT_VERSION: u16 = 1;
+/// The version this build writes, and the newest it reads; every older one is read, too. A build with the feature `next_format` is
+/// one version ahead without any other difference, so that tests can mix programs of two versions.
+pub const FORMAT_VERSION: u16 = if cfg!(feature = "next_format") { 2 } else { 1 };
 /// NATS header: unique id of the group commit.
 pub const BATCH_ID_HEADER: &str = "Nats-Msg-Id";
 /// NATS header: how many events the message holds.
@@ -173,6 +174,34 @@ mod tests {
         {
             assert!(matches!(decode(&header(index)), Err(DecodeError::Damaged(_))), "{index}");
         }
+    }
+
+    /// A message as the first release wrote it. The file never changes: streams hold such messages for as long as they like.
+    #[test]
+    fn a_message_of_version_1_is_read_for_ever() {
+        use crate::domain::event::Event;
+        let message = decode(&Bytes::from_static(include_bytes!("message_versions/1"))).unwrap();
+        assert_eq!(message.received_at.to_rfc3339(), "2026-11-23T01:21:04.435261068+00:00");
+        let lines: Vec<(u16, Bytes)> =
+            message.segments.iter().flat_map(|s| s.lines().map(|line| (s.partition, line))).collect();
+        let read = |(partition, line): &(u16, Bytes)| {
+            let event: Event<'_> = serde_json::from_slice(line).unwrap();
+            let user = event.user_key(&crate::domain::user_key::Placeholders::default()).unwrap();
+            assert_eq!(user.partition(16), *partition, "users would move to other partitions");
+            format!("{} {:?} {}", event.message_id.as_deref().unwrap_or_default(), event.kind, event.id)
+        };
+        let read: Vec<String> = lines.iter().map(read).collect();
+        let expected = [
+            "m-4 Screen 1a2df0b6-944e-8af4-8cca-74b027e73891",
+            "m-5 Group 96d9183a-bc09-8fb7-9c9a-24b7c34fd414",
+            "m-1 Identify 019b7ca5-cf80-8413-aeb2-d7ec3914c7df",
+            "m-2 Track 019b7ca5-cf80-8c39-8fc2-6ec74ccc790e",
+            "m-6 Alias dc12fec6-e428-83ab-aaeb-b700dea5d3e7",
+            "m-3 Page bf17ccdb-f8f4-864b-9608-c13daf0492f7",
+        ];
+        assert_eq!(read, expected);
+        let track: Event<'_> = serde_json::from_slice(&lines[3].1).unwrap();
+        assert_eq!(track.properties.unwrap().get(), r#"{"total":12.3,"text":"line\nbreak 😀"}"#);
     }
 
     proptest! {

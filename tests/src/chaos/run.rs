@@ -96,7 +96,7 @@ async fn judged(world: &World, log: &Log, fault: Fault, outcome: &mut Outcome) {
         outcome.faults.push(format!("{} requests were cut by a stop", log.cut));
     }
     outcome.p99 = percentile(&log.waits_microseconds, 99);
-    let audit = program::run("worker", &["audit"], &pipeline.environment_of("worker")).await;
+    let audit = program::run(pipeline.workers[0].binary(), &["audit"], &pipeline.environment_of("worker")).await;
     if !audit.status.success() {
         outcome.faults.push(format!("worker audit: {}", audit.text.trim()));
     }

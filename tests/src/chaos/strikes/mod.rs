@@ -60,7 +60,10 @@ pub async fn strike(world: &mut World, fault: Fault, strike: Strike, control: &C
         Fault::FileDescriptors => limits::file_descriptors(world, strike).await,
         Fault::Memory => limits::memory(world, control).await,
         Fault::Cluster => cluster::strike(world, strike, control).await,
-        Fault::RollingUpgrade => panic!("{fault:?} has a world of its own"),
+        Fault::RollingUpgrade => {
+            let next = std::env::var_os("EC_NEXT_FORMAT_BIN_DIR").expect("a build of the next format");
+            crate::upgrade::roll(&mut world.pipeline, std::path::Path::new(&next), control).await;
+        }
         Fault::Soak => {
             let quick = QUICK[strike.choose(28, QUICK.len())];
             Box::pin(self::strike(world, quick, strike, control)).await;

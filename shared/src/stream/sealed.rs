@@ -1,4 +1,4 @@
-//! Puts one group commit on the wire and reads the server's answer.
+//! Puts one stream message on the wire and reads the server's answer: a group commit of ingest, or dead letters driven again.
 //!
 //! Not async-nats' JetStream publish: it waits for ever once its permits for open acknowledgements are used up. This is the same
 //! request with a deadline of its own.
@@ -9,8 +9,9 @@ use async_nats::client::{Request, RequestErrorKind};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use serde::Deserialize;
-use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
 use uuid::Uuid;
+
+use crate::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
 
 /// A sealed message: the same bytes under the same id at each attempt, so the server can drop a repetition.
 #[derive(Debug)]
