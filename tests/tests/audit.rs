@@ -460,8 +460,6 @@ async fn books_of_the_release_before_are_taken_as_settled_and_balance_from_there
         "ALTER TABLE ledger DROP COLUMN settled, DROP COLUMN first_seq",
         "ALTER TABLE lanes DROP COLUMN audited_to, DROP COLUMN audited_events, DROP COLUMN imbalance, DROP COLUMN suspect_seq",
         "DROP TABLE removals",
-        "DROP INDEX dead_letters_place",
-        "ALTER TABLE dead_letters ADD UNIQUE (lane, stream_seq, partition, position)",
         "DELETE FROM _sqlx_migrations WHERE version = 5",
         // It counted a letter again when it was read again, and dropped days without a note.
         "UPDATE ledger SET read = read + 4, dead = dead + 1, stored = stored + 3 WHERE dead > 0",
