@@ -481,3 +481,32 @@ async fn books_of_the_release_before_are_taken_as_settled_and_balance_from_there
     execute(&pipeline, "DELETE FROM events WHERE message_id = 'm-3'").await;
     assert_found(&pipeline, &["1 events have no row", "1 rows too few"]).await;
 }
+
+#[tokio::test]
+async fn letters_that_are_redriven_balance_whether_they_die_again_or_not() {
+    let pipeline = Pipeline::start().await;
+    execute(&pipeline, "ALTER TABLE events ADD CONSTRAINT mistake CHECK (message_id NOT LIKE 'bad-%')").await;
+    for number in 0..6 {
+        let id = if number % 2 == 0 { format!("bad-{number}") } else { format!("good-{number}") };
+        pipeline.client().accepted("/v1/track", &event(&id, "u")).await;
+    }
+    pipeline.drained().await;
+    let redrive = ["dead-letters", "redrive", "--all"];
+    let dead = "SELECT sum(dead)::bigint FROM ledger";
+    for (letters, mended) in [(6, false), (6, true)] {
+        if mended {
+            execute(&pipeline, "ALTER TABLE events DROP CONSTRAINT mistake").await;
+        }
+        let output = audit_with(&pipeline, &redrive).await;
+        assert!(output.status.success(), "{}", output.text);
+        pipeline.drained().await;
+        assert_eq!(pipeline.database.number(dead).await, letters, "mended {mended}");
+        assert_balanced(&pipeline).await;
+    }
+    assert_eq!(pipeline.rows().await, 6);
+    // Everything once more: letters that are there, rows that are there.
+    let output = audit_with(&pipeline, &["adopt-stream"]).await;
+    assert!(output.status.success(), "{}", output.text);
+    pipeline.drained().await;
+    assert_balanced(&pipeline).await;
+}
