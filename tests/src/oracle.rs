@@ -30,6 +30,35 @@ pub fn campaigns() -> Vec<Value> {
     ]
 }
 
+/// A campaign that is shown so often and never more, to all users together. Whom it meets depends on the workers' pace, so it is
+/// judged by its total alone, with [`shown_too_often_or_too_seldom`].
+#[must_use]
+pub fn capped_campaign() -> Value {
+    json!({"id": CAPPED, "name": CAPPED, "status": "active", "trigger": "cart_viewed", "rules": [],
+           "frequency_cap": {"total": SHOWN_AT_MOST}})
+}
+
+const CAPPED: &str = "capped";
+const SHOWN_AT_MOST: i64 = 700;
+
+/// What is wrong with the total of [`capped_campaign`], which ran from the beginning.
+///
+/// # Panics
+/// When the database cannot be read.
+pub async fn shown_too_often_or_too_seldom(pipeline: &Pipeline) -> Option<String> {
+    let number = async |query: &str| pipeline.database.number(query).await;
+    let shown = number("SELECT count(*) FROM matches WHERE campaign_id = 'capped' AND disposition = 'show'").await;
+    let counted =
+        number("SELECT coalesce(sum(shown), 0)::bigint FROM campaign_totals WHERE campaign_id = 'capped'").await;
+    let events = number("SELECT count(*) FROM events WHERE event = 'cart_viewed'").await;
+    let owed = events.min(SHOWN_AT_MOST);
+    (shown != owed || counted != owed).then(|| {
+        format!(
+            "a campaign with a cap of {SHOWN_AT_MOST} was shown {shown} times, counted {counted}, by {events} events"
+        )
+    })
+}
+
 fn expected_matches(tier: Option<&str>, total: i64) -> BTreeSet<String> {
     let (silver, big) = (tier == Some("silver"), total >= 50);
     let all = [("silver", silver), ("big", big), ("silver-and-big", silver && big)];
@@ -77,7 +106,7 @@ impl Found {
         let pool = &pipeline.database.pool;
         let events = sqlx::query(
             "SELECT message_id, coalesce(user_id, '') AS user_id, coalesce(properties, traits) AS content,
-                    array(SELECT campaign_id FROM matches m WHERE m.event_id = e.id AND m.day = e.day) AS matches
+                    array(SELECT campaign_id FROM matches m WHERE m.event_id = e.id AND m.day = e.day AND campaign_id <> 'capped') AS matches
                FROM events e WHERE message_id IS NOT NULL",
         )
         .fetch_all(pool)

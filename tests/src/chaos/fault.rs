@@ -147,27 +147,27 @@ impl Fault {
     #[must_use]
     pub fn facts(self) -> Facts {
         let plain =
-            Facts { name: "", row: 0, seconds: 4, most_strikes: 60, kills: 0, power_cuts: 0, needs: Needs::Nothing };
-        let cut = Facts { seconds: 8, power_cuts: 1, kills: 1, needs: Needs::Disks, ..plain };
-        let once = Facts { seconds: 20, most_strikes: 3, ..plain };
+            Facts { name: "", row: 0, seconds: 3, most_strikes: 60, kills: 0, power_cuts: 0, needs: Needs::Nothing };
+        let cut = Facts { seconds: 5, power_cuts: 1, kills: 1, needs: Needs::Disks, ..plain };
+        let once = Facts { seconds: 10, most_strikes: 3, ..plain };
         match self {
             Self::IngestKill => Facts { name: "ingest-kill", row: 1, seconds: 2, kills: 1, ..plain },
             Self::IngestDiesUnanswered => Facts { name: "ingest-dies-unanswered", row: 2, kills: 1, ..plain },
             Self::IngestStop => Facts { name: "ingest-stop", row: 3, ..plain },
             Self::WorkerKill => Facts { name: "worker-kill", row: 4, seconds: 2, kills: 1, ..plain },
             Self::WorkerDiesInFlush => Facts { name: "worker-dies-in-flush", row: 5, kills: 1, ..plain },
-            Self::WorkerPause => Facts { name: "worker-pause", row: 6, seconds: 8, ..plain },
-            Self::WorkersDown => Facts { name: "workers-down", row: 7, seconds: 8, kills: 3, ..plain },
-            Self::WorkerScaling => Facts { name: "worker-scaling", row: 8, seconds: 10, ..plain },
+            Self::WorkerPause => Facts { name: "worker-pause", row: 6, seconds: 5, ..plain },
+            Self::WorkersDown => Facts { name: "workers-down", row: 7, seconds: 5, kills: 3, ..plain },
+            Self::WorkerScaling => Facts { name: "worker-scaling", row: 8, seconds: 6, ..plain },
             Self::NatsKill => Facts { name: "nats-kill", row: 9, kills: 1, ..plain },
             Self::NatsPowerCut => Facts { name: "nats-power-cut", row: 10, ..cut },
             Self::PostgresKill => Facts { name: "postgres-kill", row: 11, seconds: 6, kills: 1, ..plain },
             Self::PostgresPowerCut => Facts { name: "postgres-power-cut", row: 12, ..cut },
-            Self::TotalPowerCut => Facts { name: "total-power-cut", row: 12, seconds: 12, kills: 7, ..cut },
+            Self::TotalPowerCut => Facts { name: "total-power-cut", row: 12, seconds: 8, kills: 7, ..cut },
             Self::StreamFull => Facts { name: "stream-full", row: 13, ..once },
             Self::NatsDiskFull => Facts { name: "nats-disk-full", row: 13, kills: 1, needs: Needs::Disks, ..once },
             Self::PostgresDiskFull => Facts { name: "postgres-disk-full", row: 14, needs: Needs::Disks, ..once },
-            Self::StreamNetwork => Facts { name: "stream-network", row: 15, seconds: 6, ..plain },
+            Self::StreamNetwork => Facts { name: "stream-network", row: 15, seconds: 4, ..plain },
             Self::DatabaseNetwork => Facts { name: "database-network", row: 16, seconds: 12, ..plain },
             Self::Lock => Facts { name: "lock", row: 17, seconds: 8, ..plain },
             Self::StreamReplaced => Facts { name: "stream-replaced", row: 18, most_strikes: 6, ..once },
@@ -179,7 +179,7 @@ impl Fault {
             Self::PartitionMissing => Facts { name: "partition-missing", row: 22, most_strikes: 1, ..plain },
             Self::RetentionKilled => Facts { name: "retention-killed", row: 23, kills: 1, ..once },
             Self::RetentionUnderLoad => Facts { name: "retention-under-load", row: 24, ..once },
-            Self::FileDescriptors => Facts { name: "file-descriptors", row: 25, seconds: 10, most_strikes: 4, ..plain },
+            Self::FileDescriptors => Facts { name: "file-descriptors", row: 25, seconds: 5, most_strikes: 4, ..plain },
             Self::Memory => Facts { name: "memory", row: 25, needs: Needs::ControlGroup, ..once },
             Self::Cluster => Facts { name: "cluster", row: 26, seconds: 15, kills: 1, ..plain },
             Self::RollingUpgrade => {

@@ -123,7 +123,7 @@ impl Outcome {
 pub fn head() -> String {
     format!(
         "{:>3}  {:<24} {:>9} {:>7} {:>9} {:>6} {:>10} {:>8} {:>9}  verdict",
-        "row", "fault", "seed", "strikes", "acked", "lost", "duplicated", "503 s", "recover s"
+        "row", "fault", "seed", "runs", "acked", "lost", "duplicated", "503 s", "recover s"
     )
 }
 

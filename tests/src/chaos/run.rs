@@ -8,7 +8,7 @@ use super::schedule::Run;
 use super::world::World;
 use super::{strikes, world};
 use crate::load::{Control, Load, Log};
-use crate::oracle::{Found, judge};
+use crate::oracle::{Found, judge, shown_too_often_or_too_seldom};
 use crate::program;
 
 /// How many more events may be acknowledged while a strike goes on.
@@ -88,6 +88,7 @@ async fn judged(world: &World, log: &Log, fault: Fault, outcome: &mut Outcome) {
     outcome.repeats = log.repeats;
     outcome.faults = verdict.faults;
     outcome.notes.clone_from(&world.notes);
+    outcome.faults.extend(shown_too_often_or_too_seldom(pipeline).await);
     if !log.unknown.is_empty() {
         outcome.faults.push(format!("{} events got no answer at all", log.unknown.len()));
     }

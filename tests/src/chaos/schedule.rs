@@ -3,7 +3,7 @@
 use super::fault::Fault;
 
 /// What a run takes beside its strikes: starting servers, draining, judging.
-const RUN_SECONDS: u64 = 15;
+const RUN_SECONDS: u64 = 10;
 /// Events that are acknowledged between two strikes, at least and at most.
 const EVENTS_BETWEEN: std::ops::Range<u64> = 1_500..5_000;
 
@@ -71,6 +71,6 @@ mod tests {
     #[test]
     fn more_time_means_more_strikes_up_to_what_a_fault_can_teach() {
         let strikes = |minutes| schedule(1, minutes, &[Fault::NatsKill])[0].strikes.len();
-        assert_eq!((strikes(0), strikes(1), strikes(600)), (1, 11, 60));
+        assert_eq!((strikes(0), strikes(1), strikes(600)), (1, 16, 60));
     }
 }

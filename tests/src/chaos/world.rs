@@ -10,7 +10,7 @@ use crate::client::WRITE_KEY;
 use crate::cluster::PrivateCluster;
 use crate::eventually::within;
 use crate::image::Image;
-use crate::oracle::campaigns;
+use crate::oracle::{campaigns, capped_campaign};
 use crate::pipeline::{Pipeline, Setup};
 use crate::program::Program;
 use crate::proxy::Proxy;
@@ -82,7 +82,7 @@ impl World {
             Fault::PostgresDiskFull => PrivatePostgres::on_disk(SMALL_DISK_MEBIBYTES),
             _ => PrivatePostgres::start(),
         };
-        let mut setup = campaigns().into_iter().fold(Setup::default(), Setup::campaign);
+        let mut setup = campaigns().into_iter().fold(Setup::default(), Setup::campaign).campaign(capped_campaign());
         setup = match &stream_server {
             StreamServer::Alone(nats) => setup.nats(nats),
             StreamServer::Cluster(cluster) => setup.cluster(cluster),

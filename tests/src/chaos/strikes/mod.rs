@@ -56,7 +56,7 @@ pub async fn strike(world: &mut World, fault: Fault, strike: Strike, control: &C
         Fault::Clock => clock::wrong(world, strike).await,
         Fault::PartitionMissing => database::partition_missing(world).await,
         Fault::RetentionKilled => retention::killed(world).await,
-        Fault::RetentionUnderLoad => retention::under_load(world).await,
+        Fault::RetentionUnderLoad => retention::under_load(world, control).await,
         Fault::FileDescriptors => limits::file_descriptors(world, strike).await,
         Fault::Memory => limits::memory(world, control).await,
         Fault::Cluster => cluster::strike(world, strike, control).await,

@@ -11,6 +11,7 @@ use crate::chaos::run::percentile;
 use crate::chaos::world::World;
 use crate::client::{Client, WRITE_KEY};
 use crate::eventually::within;
+use crate::load::Control;
 use crate::program::Program;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,8 +90,9 @@ pub async fn killed(world: &mut World) {
 }
 
 /// Partitions with a hundred thousand rows each go while events come in. How long a single event waits for its answer is measured
-/// before and meanwhile.
-pub async fn under_load(world: &mut World) {
+/// before and meanwhile, under the same load: as much as it can.
+pub async fn under_load(world: &mut World, control: &Control) {
+    control.allow(u64::MAX);
     let pool = &world.pipeline.database.pool;
     let client = world.pipeline.ingests[0].client().with_key(WRITE_KEY);
     let before = p99_until(&client, tokio::time::sleep(Duration::from_secs(5))).await;
@@ -100,6 +102,7 @@ pub async fn under_load(world: &mut World) {
     world.notes.push(format!(
         "p99 of a single event {before:.1?} before, {meanwhile:.1?} while partitions went: {ratio:.1} times"
     ));
+    control.allow(control.acknowledged());
 }
 
 /// Posts single events until `end`, and gives back the 99th percentile of their waits.
