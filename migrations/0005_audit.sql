@@ -22,10 +22,6 @@ CREATE TABLE removals (
     reason     text NOT NULL                                -- 'retention', or a person's words
 );
 
--- A stream that was made anew counts from 1 again: another event may be refused at the place of an old letter.
-ALTER TABLE dead_letters DROP CONSTRAINT dead_letters_lane_stream_seq_partition_position_key;
-CREATE UNIQUE INDEX dead_letters_place ON dead_letters (lane, stream_seq, partition, position, sha256(payload));
-
 -- What is there already is taken as settled: releases before this one did not note what they read again.
 UPDATE partitions SET counted_from = last_seq;
 UPDATE ledger l SET settled = l.read, first_seq = p.counted_from + 1 FROM partitions p WHERE p.partition = l.partition;

@@ -77,6 +77,9 @@ GRANT SELECT, DELETE ON campaign_totals TO :"ingest";
 GRANT SELECT, INSERT, UPDATE ON api_keys TO :"ingest";
 GRANT SELECT ON _sqlx_migrations, conversions, dead_letters, duplicates, events, identity_links, late_ids, matches,
     partitions, users TO :"ingest";
+-- A dead letter is marked, never rewritten. (The id of its event is filled in where it could not be read at first.)
+GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, discarded_by, discard_reason) ON dead_letters
+    TO :"ingest", :"worker";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
 GRANT SELECT ON _sqlx_migrations, campaigns, catalog, features, segments TO :"worker";

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use shared::runtime::pace::Pace;
 use shared::store::catalog::Snapshot;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::auth::Door;
 use crate::budget::Budget;
@@ -38,6 +39,8 @@ pub struct App {
     pub admin_writes: AdminWrites,
     /// How many requests one address may make.
     pub addresses: Addresses,
+    /// How fast dead letters go into the stream again.
+    pub redrive_pace: Mutex<Pace>,
     /// The live tail.
     pub tail: Arc<Tail>,
     /// NATS, for the live tail.

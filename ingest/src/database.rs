@@ -17,6 +17,9 @@ use crate::problem::{Kind, Problem};
 
 /// Look-ups on the way of an event that may be under way at once; more would only wait for the pool.
 const LOOK_UPS: usize = 1_024;
+/// A request waits for the database this long, whatever the database does. Its own limits end a statement earlier; a server that
+/// stands still keeps none.
+const PATIENCE: Duration = Duration::from_secs(14);
 /// After a failed look-up the next ones are not even tried for this long.
 const REST_MILLISECONDS: u64 = 1_000;
 /// SQLSTATE of a statement that took too long.
@@ -65,10 +68,14 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     {
-        match tokio::spawn(work(self.pool.clone())).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(problem(&error)),
-            Err(panic) => Err(Problem::new(Kind::Internal, "this failed on our side").caused_by(panic)),
+        match tokio::time::timeout(PATIENCE, tokio::spawn(work(self.pool.clone()))).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(problem(&error)),
+            Ok(Err(panic)) => Err(Problem::new(Kind::Internal, "this failed on our side").caused_by(panic)),
+            Err(_) => Err(Problem::new(
+                Kind::DatabaseUnavailable,
+                "the database does not answer; try again after Retry-After",
+            )),
         }
     }
 

@@ -19,7 +19,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const NO_ROUTE: &str = "none";
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 22] = [
+pub static ALL: [(&str, &str, &str); 24] = [
     ("ingest_events_received_total", "counter", "events that arrived, readable or not"),
     ("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
     ("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
@@ -36,6 +36,8 @@ pub static ALL: [(&str, &str, &str); 22] = [
         "gauge",
         "identifies, counted events and capped matches published but not yet seen in the database",
     ),
+    ("ingest_dead_letters_redriven_total", "counter", "dead letters that the admin API put into the stream again"),
+    ("ingest_dead_letters_discarded_total", "counter", "dead letters that the admin API discarded"),
     ("ingest_http_requests_total", "counter", "answers by `route` and status `class`"),
     ("ingest_connections", "gauge", "open connections"),
     ("ingest_ready", "gauge", "1 when ready, else 0"),
@@ -61,6 +63,8 @@ pub struct Metrics {
     inline_matches: Counter,
     inline_incomplete: Counter,
     overlay_patches: Gauge,
+    dead_letters_redriven: Counter,
+    dead_letters_discarded: Counter,
     http_requests: HashMap<&'static str, [Counter; CLASSES.len()]>,
     connections: Gauge,
     ready: Gauge,
@@ -110,6 +114,8 @@ impl Metrics {
             inline_matches: counter!("ingest_inline_matches_total"),
             inline_incomplete: counter!("ingest_inline_incomplete_total"),
             overlay_patches: gauge!("ingest_overlay_patches"),
+            dead_letters_redriven: counter!("ingest_dead_letters_redriven_total"),
+            dead_letters_discarded: counter!("ingest_dead_letters_discarded_total"),
             http_requests: routes.chain([NO_ROUTE]).map(|route| (route, by_class(route))).collect(),
             connections: gauge!("ingest_connections"),
             ready: gauge!("ingest_ready"),
@@ -170,6 +176,16 @@ impl Metrics {
     /// Patches the overlay holds now.
     pub fn overlay_patches(&self, patches: usize) {
         self.overlay_patches.set(float(patches));
+    }
+
+    /// Dead letters are in the stream again.
+    pub fn dead_letters_redriven(&self, letters: u64) {
+        self.dead_letters_redriven.increment(letters);
+    }
+
+    /// Dead letters were discarded.
+    pub fn dead_letters_discarded(&self, letters: u64) {
+        self.dead_letters_discarded.increment(letters);
     }
 
     /// A request was answered. `route` is the route's template.

@@ -17,7 +17,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
-    campaigns, dead_letters, documents, events, features, gate, history, keys, members, profile, segments, users,
+    campaigns, dead_letters, documents, events, features, gate, history, keys, letter_actions, members, profile,
+    segments, users,
 };
 use crate::app::App;
 use crate::intake::calls;
@@ -104,6 +105,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/users/{id}", get(profile::show)),
         ("/v1/admin/dead-letters", get(dead_letters::list)),
         ("/v1/admin/dead-letters/{id}", get(dead_letters::show)),
+        ("/v1/admin/dead-letters/redrive", post(letter_actions::redrive)),
+        ("/v1/admin/dead-letters/discard", post(letter_actions::discard)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
         ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use shared::runtime::pace::Pace;
 use shared::runtime::settings::{Mistakes, Reader};
 use shared::runtime::shutdown::Shutdown;
 use shared::runtime::{logging, prometheus};
@@ -13,7 +14,9 @@ use shared::store::connection::{self as store, SessionLimits};
 use shared::stream::connection as stream;
 use shared::stream::lanes::{self, Lane};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
+use crate::admin::letter_actions::EVENTS_PER_SECOND;
 use crate::app::App;
 use crate::auth::Door;
 use crate::budget::Budget;
@@ -121,6 +124,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         overlay: Overlay::default(),
         admin_writes: AdminWrites::new(settings.admin_write_limit, settings.admin_write_window),
         addresses: Addresses::new(settings.address_requests_per_second, settings.allowance.burst_seconds),
+        redrive_pace: Mutex::new(Pace::new(EVENTS_PER_SECOND)),
         tail: Arc::new(tail),
         client: connection.client.clone(),
         jetstream: lanes::jetstream(connection.client.clone()),

@@ -4,9 +4,10 @@
 //! transaction as its effects; every event ends in exactly one named outcome.**
 //!
 //! [`domain`] is pure; [`stream`] and [`store`] are the edges to NATS JetStream and PostgreSQL; [`runtime`] is what any long-running
-//! program needs: settings, logs, metrics, a way to stop.
+//! program needs: settings, logs, metrics, a way to stop. [`redrive`] takes dead letters from the one edge to the other.
 
 pub mod domain;
+pub mod redrive;
 pub mod runtime;
 pub mod store;
 pub mod stream;

@@ -239,6 +239,17 @@ pub async fn run(binary_name: &str, arguments: &[&str], environment: &[(String, 
     Output { status: output.status, text }
 }
 
+/// Starts a command (`worker dead-letters redrive …`) that the test will harm. Killed when dropped.
+///
+/// # Panics
+/// When it cannot be started.
+#[must_use]
+pub fn start_command(binary_name: &str, arguments: &[&str], environment: &[(String, String)]) -> tokio::process::Child {
+    let mut command = tokio::process::Command::from(command(&[], binary_name, environment));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.spawn().unwrap_or_else(|e| panic!("{binary_name} cannot be run: {e}; build it first"))
+}
+
 fn spawn(under: &[String], binary_name: &str, environment: &[(String, String)], log: &Path) -> Child {
     let file = || File::options().create(true).append(true).open(log).expect("a log file can be opened");
     let mut command = command(under, binary_name, environment);

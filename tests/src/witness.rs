@@ -61,7 +61,18 @@ pub async fn during<T>(pipeline: &Pipeline, harm: impl Future<Output = T>) -> (T
 #[must_use]
 pub fn peak_memory_bytes(program: &Program) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    kibibytes(&status, "VmHWM:")
+}
+
+/// The memory a program holds now, in bytes; `None` where there is no `/proc`.
+#[must_use]
+pub fn memory_bytes(program: &Program) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).ok()?;
+    kibibytes(&status, "VmRSS:")
+}
+
+fn kibibytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
 }
 

@@ -6,10 +6,12 @@ use shared::domain::user_key::UserKey;
 use shared::stream::lanes;
 use tests::eventually::eventually;
 use tests::load::{Control, Load};
+use tests::metrics::Metrics;
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::{Output, run};
 
 const PARTITIONS: u16 = 16;
+const METRIC: &str = "pipeline_audit_imbalance";
 /// PostgreSQL has no such character; no door would let it in.
 const POISON: &str = r#"{"text":"\u0000"}"#;
 
@@ -113,7 +115,7 @@ async fn loads_duplicates_dead_letters_and_killed_workers_balance_in_two_lanes_a
     again.run(&[address], &Control::default()).await;
     // By hand into the first lane, which has the even partitions.
     let mut users = (0..).map(|n| format!("u-{n}"));
-    let user = users.find(|user| UserKey::user(user).partition(PARTITIONS) % 2 == 0).unwrap();
+    let user = users.find(|user| UserKey::user(user).partition(PARTITIONS).is_multiple_of(2)).unwrap();
     publish(&pipeline, 0, &with_poison(&user)).await;
     pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, FORMAT_VERSION).await;
     pipeline.ready().await;
@@ -344,4 +346,140 @@ async fn events_of_a_partition_that_nobody_processes_are_found() {
     publish(&pipeline, 0, &[line("u", "{}")]).await;
     pipeline.drained().await;
     assert_found(&pipeline, &["1 events of partition 99"]).await;
+}
+
+/// Waits until the continuous audit has compared everything and both the database and a worker say `wanted`.
+async fn imbalance_is(pipeline: &Pipeline, wanted: impl Fn(i64) -> bool) {
+    eventually("the continuous audit has compared everything", async || {
+        let behind = "SELECT count(*) FROM lanes l WHERE audited_to < (SELECT min(last_seq) FROM partitions p WHERE p.lane = l.lane)";
+        let behind = pipeline.database.number(behind).await;
+        let stored = pipeline.database.number("SELECT sum(imbalance)::bigint FROM lanes").await;
+        let metrics = Metrics::of(&pipeline.workers[0]).await;
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number")]
+        let shown = metrics.has(METRIC).then(|| metrics.sum(METRIC, &[]) as i64);
+        let said = format!("{behind} lanes behind, {stored} in the database, {shown:?} shown");
+        if behind == 0 && shown.is_some_and(&wanted) && wanted(stored) { Ok(()) } else { Err(said) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_continuous_audit_says_0_under_load_with_killed_workers_and_an_adopted_stream() {
+    let mut pipeline = Setup::default().workers(2).set("LANES", "2").set("AUDIT_INTERVAL_SECONDS", "0.5").start().await;
+    let address = pipeline.ingests[0].address;
+    let load = Load { events: 8_000, users: 200, ..Load::default() };
+    let running = tokio::spawn(async move { load.run(&[address], &Control::default()).await });
+    let mut round = 0;
+    while !running.is_finished() {
+        let looked = pipeline.database.number("SELECT sum(audited_events)::bigint FROM lanes").await;
+        eventually("the audit has looked again", async || {
+            let now = pipeline.database.number("SELECT sum(audited_events)::bigint FROM lanes").await;
+            assert_eq!(pipeline.database.number("SELECT sum(imbalance)::bigint FROM lanes").await, 0);
+            if now > looked || running.is_finished() { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+        pipeline.workers[round % 2].kill();
+        pipeline.workers[round % 2].start_again();
+        pipeline.workers[round % 2].ready().await;
+        round += 1;
+    }
+    running.await.unwrap();
+    pipeline.drained().await;
+    imbalance_is(&pipeline, |n| n == 0).await;
+    let output = run("worker", &["adopt-stream"], &pipeline.environment_of("worker")).await;
+    assert!(output.status.success(), "{}", output.text);
+    assert_eq!(pipeline.database.number("SELECT sum(audited_events)::bigint FROM lanes").await, 0);
+    pipeline.drained().await;
+    imbalance_is(&pipeline, |n| n == 0).await;
+    assert_balanced(&pipeline).await;
+    for worker in &pipeline.workers {
+        assert!(!worker.log().contains("do not balance"), "{}", worker.log());
+    }
+}
+
+#[tokio::test]
+async fn the_continuous_audit_sees_lost_letters_rows_and_messages_and_when_they_are_back() {
+    let mut pipeline = Setup::default().set("AUDIT_INTERVAL_SECONDS", "0.5").start().await;
+    for number in 0..5 {
+        pipeline.client().accepted("/v1/track", &event(&format!("m-{number}"), "u")).await;
+    }
+    publish(&pipeline, 0, &with_poison("u")).await;
+    pipeline.drained().await;
+    imbalance_is(&pipeline, |n| n == 0).await;
+    for (harm, repair) in [
+        ("UPDATE dead_letters SET events = 0", "UPDATE dead_letters SET events = 1"),
+        (
+            "UPDATE ledger SET read = read + 3, duplicate = duplicate + 3",
+            "UPDATE ledger SET read = read - 3, duplicate = duplicate - 3",
+        ),
+        (
+            "UPDATE events SET id = gen_random_uuid() WHERE message_id = 'm-3'",
+            "UPDATE events SET id = kept.id FROM kept WHERE message_id = 'm-3'",
+        ),
+    ] {
+        execute(&pipeline, "CREATE TABLE IF NOT EXISTS kept AS SELECT id FROM events WHERE message_id = 'm-3'").await;
+        execute(&pipeline, harm).await;
+        imbalance_is(&pipeline, |n| n > 0).await;
+        execute(&pipeline, repair).await;
+        imbalance_is(&pipeline, |n| n == 0).await;
+    }
+    without_worker(&mut pipeline).await;
+    pipeline.client().accepted("/v1/track", &event("skipped", "u")).await;
+    let last = pipeline.stream.state().await.last_seq;
+    move_positions(&pipeline, last).await;
+    worker_again(&mut pipeline).await;
+    imbalance_is(&pipeline, |n| n > 0).await;
+    assert!(pipeline.workers[0].log().contains("`worker audit` tells where"));
+}
+
+#[tokio::test]
+async fn the_continuous_audit_sees_a_position_that_was_moved_back_also_after_everything_was_read_again() {
+    let mut pipeline = Setup::default().set("AUDIT_INTERVAL_SECONDS", "0.5").start().await;
+    for number in 0..5 {
+        pipeline.client().accepted("/v1/track", &event(&format!("m-{number}"), "u")).await;
+    }
+    pipeline.drained().await;
+    imbalance_is(&pipeline, |n| n == 0).await;
+    without_worker(&mut pipeline).await;
+    move_positions(&pipeline, 2).await;
+    worker_again(&mut pipeline).await;
+    imbalance_is(&pipeline, |n| n == 3).await;
+}
+
+#[tokio::test]
+async fn books_of_the_release_before_are_taken_as_settled_and_balance_from_there_on() {
+    let mut pipeline = Pipeline::start().await;
+    for number in 0..10 {
+        pipeline.client().accepted("/v1/track", &event(&format!("m-{number}"), &format!("u-{number}"))).await;
+    }
+    publish(&pipeline, 100, &with_poison("u")).await;
+    pipeline.drained().await;
+    without_worker(&mut pipeline).await;
+    for statement in [
+        "ALTER TABLE partitions DROP COLUMN counted_from",
+        "ALTER TABLE ledger DROP COLUMN settled, DROP COLUMN first_seq",
+        "ALTER TABLE lanes DROP COLUMN audited_to, DROP COLUMN audited_events, DROP COLUMN imbalance, DROP COLUMN suspect_seq",
+        "DROP TABLE removals",
+        "DROP INDEX dead_letters_place",
+        "ALTER TABLE dead_letters ADD UNIQUE (lane, stream_seq, partition, position)",
+        "DELETE FROM _sqlx_migrations WHERE version = 5",
+        // It counted a letter again when it was read again, and dropped days without a note.
+        "UPDATE ledger SET read = read + 4, dead = dead + 1, stored = stored + 3 WHERE dead > 0",
+    ] {
+        execute(&pipeline, statement).await;
+    }
+    let output = run("worker", &["migrate"], pipeline.environment()).await;
+    assert!(output.status.success(), "{}", output.text);
+    tests::roles::make(&pipeline.database.url);
+    assert_eq!(pipeline.database.number("SELECT sum(events)::bigint FROM removals").await, 3);
+    assert_balanced(&pipeline).await;
+    worker_again(&mut pipeline).await;
+    for number in 5..15 {
+        pipeline.client().accepted("/v1/track", &event(&format!("m-{number}"), &format!("u-{number}"))).await;
+    }
+    publish(&pipeline, 100, &with_poison("u")).await;
+    pipeline.drained().await;
+    assert_balanced(&pipeline).await;
+    execute(&pipeline, "DELETE FROM events WHERE message_id = 'm-3'").await;
+    assert_found(&pipeline, &["1 events have no row", "1 rows too few"]).await;
 }

@@ -149,6 +149,77 @@ async fn when_most_rows_of_many_users_fail_alike_nothing_is_put_aside() {
 }
 
 #[tokio::test]
+async fn the_same_place_of_a_stream_that_was_made_anew_hides_no_letter() {
+    let mut pipeline = Pipeline::start().await;
+    let poison = |n| line(n, "u", r#"{"text":"\u0000"}"#);
+    publish(&pipeline, &[poison(1)]).await;
+    pipeline.drained().await;
+    pipeline.stream.delete().await;
+    pipeline.workers[0].unready_with("does not exist").await;
+    let adopted = tests::program::run("worker", &["adopt-stream"], &pipeline.environment_of("worker")).await;
+    assert!(adopted.status.success(), "{}", adopted.text);
+    pipeline.ready().await;
+    assert_eq!(publish(&pipeline, &[poison(2)]).await, 1);
+    pipeline.drained().await;
+    assert_eq!(books(&pipeline).await, (2, 0, 2));
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters WHERE stream_seq = 1").await, 2);
+}
+
+/// What a wrong schema does to all events: the SQLSTATE, the mistake, its repair.
+const MISTAKES: [(&str, &str, &str); 3] = [
+    ("23514", "ADD CONSTRAINT mistake CHECK (event <> 'e')", "DROP CONSTRAINT mistake"),
+    ("23502", "ALTER COLUMN group_id SET NOT NULL", "ALTER COLUMN group_id DROP NOT NULL"),
+    ("22001", "ALTER COLUMN message_id TYPE varchar(2)", "ALTER COLUMN message_id TYPE text"),
+];
+
+#[tokio::test]
+async fn after_a_mass_failure_was_mended_everything_is_stored_by_itself_and_nothing_was_put_aside() {
+    let pipeline = Pipeline::start().await;
+    let alter = async |what: &str| {
+        sqlx::query(&format!("ALTER TABLE events {what}")).execute(&pipeline.database.pool).await.unwrap();
+    };
+    for (round, (state, mistake, repair)) in MISTAKES.into_iter().enumerate() {
+        // What is there already would keep the mistake from being made.
+        sqlx::query("TRUNCATE events").execute(&pipeline.database.pool).await.unwrap();
+        alter(mistake).await;
+        let lines: Vec<_> = (0..300).map(|n| line(round * 300 + n, &format!("user-{}", n % 30), "{}")).collect();
+        publish(&pipeline, &lines).await;
+        pipeline.workers[0].unready_with(state).await;
+        assert_eq!(pipeline.rows().await, 0, "{state}");
+        alter(repair).await;
+        pipeline.drained().await;
+        assert_eq!(pipeline.rows().await, 300, "{state}");
+        assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters").await, 0, "{state}");
+    }
+    assert_eq!(books(&pipeline).await, (900, 900, 0));
+}
+
+#[tokio::test]
+async fn what_fails_below_the_threshold_of_a_mass_failure_is_put_aside_and_at_it_nothing() {
+    let pipeline = Pipeline::start().await;
+    let poison = r#"{"text":"\u0000"}"#;
+    // Rows, of these poison, users.
+    let below = [(100, 50, 20), (99, 99, 20), (200, 200, 9)];
+    let (mut stored, mut dead) = (0, 0);
+    let lines = |rows: usize, bad: usize, users: usize| -> Vec<_> {
+        let at = |n: usize| line(n, &format!("user-{}", n % users), if n < bad { poison } else { "{}" });
+        (0..rows).map(at).collect()
+    };
+    for (rows, bad, users) in below {
+        publish(&pipeline, &lines(rows, bad, users)).await;
+        pipeline.drained().await;
+        (stored, dead) = (stored + rows - bad, dead + bad);
+        let (read, all) =
+            (i64::try_from(stored + dead).unwrap(), (i64::try_from(stored).unwrap(), i64::try_from(dead).unwrap()));
+        assert_eq!(books(&pipeline).await, (read, all.0, all.1), "{rows} rows, {bad} of them poison, {users} users");
+    }
+    publish(&pipeline, &lines(100, 51, 10)).await;
+    pipeline.workers[0].unready_with("51 of 100").await;
+    let letters = pipeline.database.number("SELECT count(*) FROM dead_letters").await;
+    assert_eq!((letters, pipeline.rows().await), (i64::try_from(dead).unwrap(), i64::try_from(stored).unwrap()));
+}
+
+#[tokio::test]
 async fn an_event_whose_day_has_no_partition_gets_one() {
     let pipeline = Pipeline::start().await;
     let day = chrono::Utc::now().date_naive() - chrono::Days::new(30);

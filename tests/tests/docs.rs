@@ -84,12 +84,41 @@ fn named_tests(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_test_that_a_document_names_exists() {
-    for file in ["README.md", "tests/README.md", "deploy/SECURITY.md"] {
+    for file in ["README.md", "tests/README.md", "deploy/README.md", "deploy/SECURITY.md", "deploy/BOUNDS.md"] {
         for (suite, test) in named_tests(&document(file)) {
             let code = document(&format!("tests/tests/{suite}.rs"));
             assert!(code.contains(&format!("fn {test}(")), "{file} names {suite}::{test}, which does not exist");
         }
     }
+}
+
+/// Of a table of bounds: each constant with its file, and each setting.
+#[test]
+fn every_bound_of_the_table_is_in_the_code() {
+    let settings: Vec<&str> = groups().into_iter().flat_map(|(_, group)| group).map(|setting| setting.name).collect();
+    let (mut constants, mut named) = (0, 0);
+    for row in document("deploy/BOUNDS.md").lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let Some(place) = cells.get(2).filter(|_| cells[0] != "| what") else { continue };
+        let mut code = None;
+        for word in place.split('`').skip(1).step_by(2) {
+            if word.ends_with(".rs") {
+                code = Some((word, document(word)));
+            } else if let Some((name, value)) = word.split_once(" = ") {
+                let (file, code) = code.as_ref().unwrap_or_else(|| panic!("{word} stands behind no file"));
+                let is_it =
+                    |line: &str| line.contains(&format!("const {name}: ")) && line.ends_with(&format!(" = {value};"));
+                assert!(code.lines().any(is_it), "{file} has no {word}");
+                constants += 1;
+            } else if word.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+                assert!(settings.contains(&word), "{word} is no setting");
+                named += 1;
+            } else if let Some((file, code)) = &code {
+                assert!(code.contains(word), "{file} has no {word}");
+            }
+        }
+    }
+    assert!(constants > 30 && named > 5, "the table was not read: {constants} constants, {named} settings");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use shared::runtime::shutdown::Shutdown;
 use shared::store::catalog::Snapshot;
 use tokio::sync::watch;
 
+use crate::listener::Capped;
 use crate::status::Board;
 use crate::{Problem, metrics};
 
@@ -44,7 +45,7 @@ pub async fn serve(
         .route("/metrics", get(page))
         .with_state(served);
     stop.supervise("http", async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = axum::serve(Capped::new(listener), router).await {
             tracing::error!(%error, "the HTTP server ended");
         }
     });

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use worker::commands::audit::Since;
+use worker::commands::dead_letters::DeadLetters;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -29,6 +30,9 @@ enum Command {
         #[arg(long, value_name = "TIME|DURATION")]
         since: Option<Since>,
     },
+    /// Lists, shows, redrives and discards events that could not be stored.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
 }
 
 #[tokio::main]
@@ -37,6 +41,7 @@ async fn main() -> ExitCode {
         Command::Run => worker::run::run().await,
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
+        Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
         Command::Audit { since } => worker::commands::audit::run(since).await,
     };

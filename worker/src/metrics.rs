@@ -9,7 +9,7 @@ use metrics::{counter, gauge, histogram};
 use shared::domain::outcome::Tally;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 25] = [
+pub static ALL: [(&str, &str, &str); 28] = [
     (
         "worker_events_read_total",
         "counter",
@@ -52,6 +52,17 @@ pub static ALL: [(&str, &str, &str); 25] = [
         "events not yet processed, over all partitions (messages behind the slowest, times events per message)",
     ),
     ("pipeline_lag_seconds", "gauge", "age of the oldest message not yet processed, over all partitions"),
+    ("dead_letters_open", "gauge", "events put aside that were neither driven again nor discarded"),
+    (
+        "dead_letters_oldest_open_seconds",
+        "gauge",
+        "how long ago the oldest of these was put aside; 0 when there is none",
+    ),
+    (
+        "pipeline_audit_imbalance",
+        "gauge",
+        "events by which the books did not balance at the last look of the continuous audit; must be 0",
+    ),
     ("stream_bytes", "gauge", "bytes in the stream of a `lane`"),
     ("stream_max_bytes", "gauge", "bytes that stream may hold"),
     (
@@ -137,6 +148,17 @@ pub fn catalog(version: i64, inert: usize) {
 pub fn pipeline_lag(events: u64, oldest: Duration) {
     gauge!("pipeline_lag_events").set(precise(events));
     gauge!("pipeline_lag_seconds").set(oldest.as_secs_f64());
+}
+
+/// Dead letters that wait for a person. Each worker reports the same figures.
+pub fn dead_letters(open: u64, oldest: Duration) {
+    gauge!("dead_letters_open").set(precise(open));
+    gauge!("dead_letters_oldest_open_seconds").set(oldest.as_secs_f64());
+}
+
+/// What the continuous audit found at its last look. Each worker reports the same figure.
+pub fn audit(imbalance: i64) {
+    gauge!("pipeline_audit_imbalance").set(precise(u64::try_from(imbalance).unwrap_or(0)));
 }
 
 /// How full a lane's stream is, and how far back it reaches.

@@ -68,10 +68,20 @@ impl Reader {
     /// Starts to read a lane at a sequence.
     #[must_use]
     pub fn start(connection: &Connection, lane: &Lane, from: i64) -> Self {
+        Self::begin(connection, lane, from, false)
+    }
+
+    /// The same without payloads: only what the headers say.
+    #[must_use]
+    pub fn start_headers(connection: &Connection, lane: &Lane, from: i64) -> Self {
+        Self::begin(connection, lane, from, true)
+    }
+
+    fn begin(connection: &Connection, lane: &Lane, from: i64, headers_only: bool) -> Self {
         let (sender, messages) = mpsc::channel(AHEAD);
         let (connection, lane) = (connection.clone(), lane.clone());
         let task = tokio::spawn(async move {
-            let Err(reason) = follow(connection, lane, from, &sender).await;
+            let Err(reason) = follow(connection, lane, from, headers_only, &sender).await;
             // Nobody listens any more when the owner has dropped us.
             let _ = sender.send(Read::Lost(reason)).await;
         });
@@ -89,6 +99,7 @@ async fn follow(
     mut connection: Connection,
     lane: Lane,
     from: i64,
+    headers_only: bool,
     sender: &mpsc::Sender<Read>,
 ) -> Result<std::convert::Infallible, String> {
     connection.epochs.mark_unchanged();
@@ -99,6 +110,7 @@ async fn follow(
         memory_storage: true,
         num_replicas: 1,
         inactive_threshold: INACTIVE,
+        headers_only,
         ..pull::Config::default()
     };
     let jetstream = lanes::jetstream(client.clone());

@@ -9,14 +9,16 @@ use shared::store::{catalog, connection};
 use shared::stream::lanes::{self, Lane};
 use sqlx::PgPool;
 
+use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, lag, partitions, retention, trim};
+use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
 use crate::status::Board;
 use crate::{Problem, http, metrics};
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
+const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
 pub async fn run() -> Result<(), Problem> {
@@ -89,10 +91,11 @@ fn start_jobs(
         }
     });
     let jetstream = lanes::jetstream(stream.client.clone());
-    let (s, p, j) = (settings.clone(), pool.clone(), jetstream.clone());
+    let (s, p, j, connection) = (settings.clone(), pool.clone(), jetstream.clone(), stream.clone());
     every(stop, "stream trimming", settings.trim_interval, move || {
-        let (s, p, j) = (s.clone(), p.clone(), j.clone());
+        let (s, p, j, connection) = (s.clone(), p.clone(), j.clone(), connection.clone());
         async move {
+            connection.must_be_up()?;
             for lane in Lane::all(&s.pipeline) {
                 lead(&p, "trim", async || trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
                     .await?;
@@ -100,10 +103,28 @@ fn start_jobs(
             Ok(())
         }
     });
-    let (lanes, p) = (Lane::all(&settings.pipeline), pool.clone());
+    let (lanes, p, connection) = (Lane::all(&settings.pipeline), pool.clone(), stream.clone());
+    every(stop, "audit", settings.audit_interval, move || {
+        let (lanes, p, connection) = (lanes.clone(), p.clone(), connection.clone());
+        async move {
+            connection.must_be_up()?;
+            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
+            lead(&p, "audit", async || continuous::look(&scene).await).await?;
+            Ok(continuous::show(&p).await?)
+        }
+    });
+    let (lanes, p, connection) = (Lane::all(&settings.pipeline), pool.clone(), stream.clone());
     every(stop, "lag", LAG_INTERVAL, move || {
-        let (lanes, p, j) = (lanes.clone(), p.clone(), jetstream.clone());
-        async move { Ok(lag::measure(&p, &j, &lanes).await?) }
+        let (lanes, p, j, connection) = (lanes.clone(), p.clone(), jetstream.clone(), connection.clone());
+        async move {
+            connection.must_be_up()?;
+            Ok(lag::measure(&p, &j, &lanes).await?)
+        }
+    });
+    let p = pool.clone();
+    every(stop, "counting dead letters", DEAD_LETTERS_INTERVAL, move || {
+        let p = p.clone();
+        async move { Ok(dead_letters::measure(&p).await?) }
     });
 }
 

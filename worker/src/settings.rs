@@ -33,9 +33,14 @@ static JOB_INTERVAL: Setting =
     Setting::new("JOB_INTERVAL_SECONDS", "3600", "how often event partitions are made ahead and expired ones dropped");
 static TRIM_INTERVAL: Setting =
     Setting::new("TRIM_INTERVAL_SECONDS", "10", "how often processed messages are trimmed from the stream");
+static AUDIT_INTERVAL: Setting = Setting::new(
+    "AUDIT_INTERVAL_SECONDS",
+    "30",
+    "how often the continuous audit compares the stream with the books (`pipeline_audit_imbalance`)",
+);
 
 /// Every setting of this group, for the table and `.env.example`.
-pub static ALL: [&Setting; 11] = [
+pub static ALL: [&Setting; 12] = [
     &WORKER_LISTEN,
     &WORKER_NAME,
     &FLUSHERS,
@@ -47,6 +52,7 @@ pub static ALL: [&Setting; 11] = [
     &REPLAY_WINDOW,
     &JOB_INTERVAL,
     &TRIM_INTERVAL,
+    &AUDIT_INTERVAL,
 ];
 
 /// Everything the worker is told.
@@ -76,6 +82,8 @@ pub struct Settings {
     pub job_interval: Duration,
     /// Interval of the trimming job.
     pub trim_interval: Duration,
+    /// Interval of the continuous audit.
+    pub audit_interval: Duration,
 }
 
 impl Settings {
@@ -100,10 +108,14 @@ impl Settings {
             replay_window: reader.duration(&REPLAY_WINDOW),
             job_interval: reader.duration(&JOB_INTERVAL),
             trim_interval: reader.duration(&TRIM_INTERVAL),
+            audit_interval: reader.duration(&AUDIT_INTERVAL),
         };
-        for (setting, value) in
-            [(&LEASE, settings.lease), (&JOB_INTERVAL, settings.job_interval), (&TRIM_INTERVAL, settings.trim_interval)]
-        {
+        for (setting, value) in [
+            (&LEASE, settings.lease),
+            (&JOB_INTERVAL, settings.job_interval),
+            (&TRIM_INTERVAL, settings.trim_interval),
+            (&AUDIT_INTERVAL, settings.audit_interval),
+        ] {
             if value < Duration::from_millis(500) {
                 reader.mistake(format!("{} must be at least 0.5", setting.name));
             }

@@ -1,7 +1,7 @@
 //! `/v1/admin/dead-letters`: events that could not be stored, latest first, and one of them with its payload.
 //!
-//! The list is `{dead_letters, total, next_cursor}`; `limit` 50, at most 500. It takes `sqlstate`, `event_id`, and `from`/`to` on
-//! the time it was put aside (as in [`super::events`]). One letter also has `payload`: a text with `payload_encoding: "text"` when
+//! The list is `{dead_letters, total, next_cursor}`; `limit` 50, at most 500. It takes `state`, `sqlstate`, `reason` (a part of it),
+//! `event_id`, `user_id`, and `from`/`to` on the time it was put aside (as in [`super::events`]). One letter also has `payload`: a text with `payload_encoding: "text"` when
 //! it is JSON, else base64 with `"base64"`. `total` is exact up to [`COUNT_LIMIT`] and stays there beyond.
 
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use sqlx::postgres::{PgPool, Postgres};
-use sqlx::{FromRow, QueryBuilder};
+use shared::store::dead_letters::{self, Filter, State as LetterState};
+use sqlx::FromRow;
+use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -31,8 +32,6 @@ use crate::query::Query;
 
 const DEFAULT_LIMIT: i64 = 50;
 const LARGEST_LIMIT: i64 = 500;
-const COLUMNS: &str = "id, event_id, lane, stream_seq, partition, position, events, sqlstate, reason,
-    length(payload) AS payload_bytes, received_at, created_at, redriven_at";
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetterList)]
@@ -51,6 +50,9 @@ struct Letter {
     id: i64,
     #[schema(required)]
     event_id: Option<Uuid>,
+    /// Of the event, else its anonymous id; null where it could not be read.
+    #[schema(required)]
+    user_id: Option<String>,
     lane: i32,
     stream_seq: i64,
     partition: i32,
@@ -63,8 +65,24 @@ struct Letter {
     payload_bytes: i32,
     received_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
+    /// The letter before it of the same event, which was driven again or resent and failed again.
+    #[schema(required)]
+    previous_id: Option<i64>,
+    /// `open`, `redriven` or `discarded`.
+    state: String,
     #[schema(required)]
     redriven_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    redriven_by: Option<String>,
+    /// The message of its lane that carries the event again.
+    #[schema(required)]
+    redriven_seq: Option<i64>,
+    #[schema(required)]
+    discarded_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    discarded_by: Option<String>,
+    #[schema(required)]
+    discard_reason: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -77,14 +95,6 @@ struct Opened {
     payload: String,
 }
 
-#[derive(Debug, Clone)]
-struct Filter {
-    sqlstate: Option<String>,
-    event_id: Option<Uuid>,
-    from: Option<DateTime<Utc>>,
-    to: Option<DateTime<Utc>>,
-}
-
 /// Events that could not be stored, latest first.
 ///
 /// `limit` is 50, at most 500.
@@ -92,8 +102,11 @@ struct Filter {
     get, path = "/v1/admin/dead-letters", operation_id = "listDeadLetters", tag = "Dead letters",
     params(
         Paging, Between,
+        ("state" = Option<String>, Query, pattern = "^(open|redriven|discarded)$", description = "Only those; without it all."),
         ("sqlstate" = Option<String>, Query, description = "Only those that the database refused with this code."),
+        ("reason" = Option<String>, Query, description = "Only those with this text in the reason, in capitals or not."),
         ("event_id" = Option<String>, Query, format = Uuid, description = "Only of this event."),
+        ("user_id" = Option<String>, Query, description = "Only of this user id, or of this anonymous id where the event has no user id."),
     ),
     responses((status = 200, description = "A page.", body = Listed), ReadsParameters, AsksDatabase),
 )]
@@ -101,9 +114,9 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
     let list = async {
         let query = Query::parse(query.as_deref());
         let page = Page::<i64>::read(&query, Some(DEFAULT_LIMIT), LARGEST_LIMIT)?;
-        let filter = filter(&query)?;
+        let meant = (filter(&query)?, state(&query)?);
         let asked = page.clone();
-        let (mut rows, total) = app.database.run(|pool| read(pool, filter, asked)).await?;
+        let (mut rows, total) = app.database.run(|pool| read(pool, meant, asked)).await?;
         let next_cursor = page.cut(&mut rows, |letter| letter.id);
         ok(&Listed { dead_letters: rows, total, next_cursor })
     };
@@ -122,13 +135,10 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Respon
             || Problem::new(Kind::NotFound, "there is nothing with this id").with_error("Dead letter not found");
         let id: i64 = id.parse().map_err(|_| not_found())?;
         let read = |pool: PgPool| async move {
-            let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1");
             let mut moment = moment(&pool).await?;
-            let letter: Option<Letter> = sqlx::query_as(&sql).bind(id).fetch_optional(&mut *moment).await?;
-            let payload = "SELECT payload FROM dead_letters WHERE id = $1";
-            let payload: Option<Vec<u8>> = sqlx::query_scalar(payload).bind(id).fetch_optional(&mut *moment).await?;
+            let found: Option<(Letter, Vec<u8>)> = dead_letters::one(&mut moment, id).await?;
             moment.commit().await?;
-            Ok(letter.zip(payload))
+            Ok(found)
         };
         let (letter, payload) = app.database.run(read).await?.ok_or_else(not_found)?;
         let (payload_encoding, payload) = readable(payload);
@@ -141,45 +151,34 @@ fn filter(query: &Query<'_>) -> Result<Filter, Problem> {
     let event_id = query.text("event_id").map(str::parse).transpose();
     let event_id = event_id.map_err(|_| Problem::new(Kind::InvalidParameter, "event_id must be a UUID"))?;
     Ok(Filter {
-        sqlstate: query.plain("sqlstate")?.map(str::to_owned),
+        ids: None,
         event_id,
+        sqlstate: query.plain("sqlstate")?.map(str::to_owned),
+        reason: query.plain("reason")?.map(str::to_owned),
+        user_id: query.plain("user_id")?.map(str::to_owned),
         from: query.time("from")?,
         to: query.time("to")?,
     })
 }
 
-async fn read(pool: PgPool, filter: Filter, page: Page<i64>) -> Result<(Vec<Letter>, i64), sqlx::Error> {
-    let mut moment = moment(&pool).await?;
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM dead_letters WHERE true"));
-    narrow(&mut query, &filter);
-    if let Some(id) = page.after {
-        query.push(" AND id < ").push_bind(id);
-    }
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows_to_read());
-    query.push(" OFFSET ").push_bind(page.offset);
-    let rows = query.build_query_as().fetch_all(&mut *moment).await?;
-
-    let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE true");
-    narrow(&mut count, &filter);
-    count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-    let total = count.build_query_scalar().fetch_one(&mut *moment).await?;
-    moment.commit().await?;
-    Ok((rows, total))
+fn state(query: &Query<'_>) -> Result<Option<LetterState>, Problem> {
+    let Some(asked) = query.text("state") else { return Ok(None) };
+    let state = LetterState::ALL.into_iter().find(|state| state.as_str() == asked);
+    let wrong = || Problem::new(Kind::InvalidParameter, "state must be open, redriven or discarded");
+    state.ok_or_else(wrong).map(Some)
 }
 
-fn narrow(query: &mut QueryBuilder<'_, Postgres>, filter: &Filter) {
-    if let Some(sqlstate) = &filter.sqlstate {
-        query.push(" AND sqlstate = ").push_bind(sqlstate.clone());
-    }
-    if let Some(event_id) = filter.event_id {
-        query.push(" AND event_id = ").push_bind(event_id);
-    }
-    if let Some(from) = filter.from {
-        query.push(" AND created_at >= ").push_bind(from);
-    }
-    if let Some(to) = filter.to {
-        query.push(" AND created_at < ").push_bind(to);
-    }
+async fn read(
+    pool: PgPool,
+    (filter, state): (Filter, Option<LetterState>),
+    page: Page<i64>,
+) -> Result<(Vec<Letter>, i64), sqlx::Error> {
+    let mut moment = moment(&pool).await?;
+    let cut = (page.after, page.offset, page.rows_to_read());
+    let rows = dead_letters::page(&mut moment, (&filter, state), cut).await?;
+    let total = dead_letters::count(&mut moment, (&filter, state), COUNT_LIMIT).await?;
+    moment.commit().await?;
+    Ok((rows, total))
 }
 
 fn readable(payload: Vec<u8>) -> (&'static str, String) {

@@ -3,8 +3,8 @@
 //! Every route here passes [`gate`] first: key, then the limit on writes. [`documents`] serves campaigns, segments and feature
 //! flags alike, from a [`resource`] that says what is special about each ([`campaigns`], [`segments`], [`features`]);
 //! [`edit`] writes them, [`if_match`] guards against lost changes, [`history`] lists changes and goes back. The others show
-//! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`]; and [`keys`]
-//! makes and revokes keys.
+//! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
+//! [`letter_actions`] drive these again or discard them; and [`keys`] makes and revokes keys.
 //!
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
@@ -19,6 +19,8 @@ pub mod history;
 pub mod if_match;
 pub mod key_request;
 pub mod keys;
+pub mod letter_actions;
+pub mod letter_request;
 pub mod members;
 pub mod paging;
 pub mod profile;

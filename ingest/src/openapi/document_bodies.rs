@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 use shared::domain::document;
 
+use crate::admin::letter_request::{DEFAULT_LETTERS, MOST_LETTERS};
 use crate::fair_use::meter::MOST_PER_SECOND;
 
 /// All of them, by name. Names begin with what they are of: [`super::copies`] tells collections apart by that.
@@ -25,6 +26,18 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("VersionChoice", version_choice()),
         ("KeyDraft", key_draft()),
         ("KeyChange", key_change()),
+        (
+            "DeadLetterRedrive",
+            dead_letters(
+                "overwrite_traits",
+                &json!({"type": "boolean", "description":
+            "Identifies too of whose user a later one is stored: their traits overwrite newer ones."}),
+            ),
+        ),
+        (
+            "DeadLetterDiscard",
+            dead_letters("why", &json!({"type": "string", "description": "For the mark on the letters."})),
+        ),
     ]
 }
 
@@ -140,6 +153,45 @@ fn version_choice() -> Value {
     json!({
         "type": "object", "required": ["version"],
         "properties": {"version": {"type": "integer", "description": "Of the history."}}, "example": {"version": 1},
+    })
+}
+
+/// Letters to do something with; `more` is what only one call takes.
+fn dead_letters(more: &str, schema: &Value) -> Value {
+    let text = |meaning: &str| json!({"type": "string", "minLength": 1, "description": meaning});
+    let time = |meaning: &str| json!({"type": "string", "format": "date-time", "description": meaning});
+    let filters = json!({
+        "ids": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": i64::MAX}, "minItems": 1, "maxItems": MOST_LETTERS,
+                "description": "These; those that are not open are named in the answer."},
+        "event_id": {"type": "string", "format": "uuid", "description": "Of this event."},
+        "sqlstate": text("Refused by the database with this code."),
+        "reason": text("With this text in the reason, in capitals or not."),
+        "user_id": text("Of this user id, or of this anonymous id where the event has no user id."),
+        "from": time("Put aside then or later."),
+        "to": time("Put aside before."),
+    });
+    let filters = filters.as_object().cloned().unwrap_or_default();
+    let any: Vec<Value> = filters.keys().map(|name| json!({"required": [name]})).collect();
+    let mut properties = filters;
+    properties.extend([
+        ("all".to_owned(), json!({"const": true, "description": "All open letters; without any of the above."})),
+        ("dry_run".to_owned(), json!({"type": "boolean", "description": "Only say what would be done."})),
+        (
+            "limit".to_owned(),
+            json!({"type": "integer", "minimum": 1, "maximum": MOST_LETTERS, "default": DEFAULT_LETTERS,
+                                    "description": "Letters of this call."}),
+        ),
+        (
+            "cursor".to_owned(),
+            json!({"type": "string", "pattern": "^[0-9]{1,18}-[0-9]{1,18}$",
+                                     "description": "`next_cursor` of the call before, with the same body otherwise."}),
+        ),
+        (more.to_owned(), schema.clone()),
+    ]);
+    json!({
+        "type": "object", "additionalProperties": false, "properties": properties,
+        "oneOf": [{"required": ["all"]}, {"anyOf": any}],
+        "example": {"sqlstate": "22P05", "dry_run": true},
     })
 }
 

@@ -15,10 +15,10 @@ use chrono::Utc;
 use shared::domain::message::encode;
 use shared::runtime::failpoint;
 use shared::stream::lanes::Lane;
+use shared::stream::sealed::{Answer, Sealed};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::message::{Answer, Sealed};
 use super::{Committed, Refusal, Submission};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;

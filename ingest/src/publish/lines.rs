@@ -23,6 +23,12 @@ impl Lines {
         written
     }
 
+    /// Adds a line that was written before; it has no line break.
+    pub fn push_line(&mut self, partition: u16, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.index.push((partition, self.bytes.len()));
+    }
+
     /// Makes room for a line of about so many bytes.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {

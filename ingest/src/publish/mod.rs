@@ -5,7 +5,6 @@
 
 pub mod lane;
 pub mod lines;
-pub mod message;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -64,6 +64,12 @@ impl Readiness {
         }
     }
 
+    /// The connection it is about.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// May an event be taken in? A draining process still serves what comes until it stops accepting.
     pub fn admit(&self) -> Result<(), Problem> {
         let standing = self.read();

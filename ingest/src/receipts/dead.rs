@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::domain::event::Event;
+use shared::store::dead_letters::COLUMNS;
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 use utoipa::ToSchema;
@@ -26,8 +27,12 @@ pub struct Dead {
     reason: String,
     received_at: DateTime<Utc>,
     dead_at: DateTime<Utc>,
+    /// `open`; `redriven`: it went through the stream again; or `discarded`: it stays dead.
+    state: String,
     #[schema(required)]
     redriven_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    discarded_at: Option<DateTime<Utc>>,
 }
 
 #[derive(FromRow)]
@@ -38,7 +43,9 @@ struct Letter {
     payload: Vec<u8>,
     received_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
+    state: String,
     redriven_at: Option<DateTime<Utc>>,
+    discarded_at: Option<DateTime<Utc>>,
 }
 
 /// Reads the letters, latest first. A message that could not be read at all is nobody's letter.
@@ -47,10 +54,11 @@ pub async fn read(
     asked: &Asked,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Dead>, sqlx::Error> {
-    let sql = "SELECT id, sqlstate, reason, payload, received_at, created_at, redriven_at FROM dead_letters
-                WHERE ($1::integer IS NULL OR partition = $1) ORDER BY id DESC LIMIT $2";
+    let sql = format!(
+        "SELECT {COLUMNS}, payload FROM dead_letters WHERE ($1::integer IS NULL OR partition = $1) ORDER BY id DESC LIMIT $2"
+    );
     let letters: Vec<Letter> =
-        sqlx::query_as(sql).bind(asked.partition.map(i32::from)).bind(MOST_LETTERS).fetch_all(connection).await?;
+        sqlx::query_as(&sql).bind(asked.partition.map(i32::from)).bind(MOST_LETTERS).fetch_all(connection).await?;
     if i64::try_from(letters.len()).is_ok_and(|count| count >= MOST_LETTERS) {
         notes.push(format!("only the latest {MOST_LETTERS} dead letters of its partition were looked through"));
     }
@@ -63,7 +71,9 @@ pub async fn read(
             reason: letter.reason,
             received_at: letter.received_at,
             dead_at: letter.created_at,
+            state: letter.state,
             redriven_at: letter.redriven_at,
+            discarded_at: letter.discarded_at,
         })
     });
     Ok(dead.collect())

@@ -8,7 +8,7 @@
 //! The answer is `{message_id, status, stored, queued, dead, complete[, notes]}`:
 //! - `stored`: its row, with the campaigns it matched and how many copies of it were dropped since (`duplicates`);
 //! - `queued`: where it waits in the stream, behind how many messages; with `duplicate: true` when it is stored already;
-//! - `dead`: why it could not be stored.
+//! - `dead`: why it could not be stored, and whether it was driven through the stream again since, or discarded.
 //!
 //! `status` is the first that holds of `stored`, `queued`, `dead`; 404 when none does. Everything is as of one moment: positions and
 //! rows are read in one snapshot, and what is not in it must lie behind these positions in the stream ([`queued`]). Where not

@@ -85,6 +85,7 @@ async fn look(
     until: Instant,
     found: &mut Vec<Queued>,
 ) -> Result<u64, StreamError> {
+    app.readiness.connection().must_be_up()?;
     let Some(state) = lanes::state(&app.jetstream, lane).await? else { return Ok(0) };
     let first = (committed + 1).max(state.first_seq);
     for sequence in first..=state.last_seq {

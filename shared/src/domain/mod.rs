@@ -15,6 +15,7 @@ pub mod limits;
 pub mod message;
 pub mod outcome;
 pub mod raw_object;
+pub mod redrive;
 pub mod rules;
 pub mod segment;
 pub mod timestamp;

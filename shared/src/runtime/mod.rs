@@ -2,6 +2,7 @@
 
 pub mod failpoint;
 pub mod logging;
+pub mod pace;
 pub mod prometheus;
 pub mod settings;
 pub mod shutdown;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Longest time that a soft stop may take.
-pub const SOFT_STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// Longest time that a soft stop may take: what starts programs usually kills them 30 s after it told them to stop.
+pub const SOFT_STOP_DEADLINE: Duration = Duration::from_secs(25);
 
 /// Handed to every task; clones are the same stop.
 #[derive(Debug, Clone, Default)]

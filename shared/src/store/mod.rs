@@ -1,5 +1,5 @@
 //! The edge to PostgreSQL that both programs share: connecting, the schema's version, the documents that admins own
-//! with their history, and the snapshot of the campaigns.
+//! with their history, dead letters, and the snapshot of the campaigns.
 //!
 //! What only one program does with the database lives in that program.
 
@@ -7,6 +7,7 @@ pub mod campaigns;
 pub mod catalog;
 pub mod changes;
 pub mod connection;
+pub mod dead_letters;
 pub mod documents;
 pub mod durability;
 pub mod occurrences;

@@ -10,6 +10,9 @@ use crate::domain::campaign::caps::{History, LONGEST_DAY};
 use crate::domain::campaign::goal::Open;
 use crate::domain::user_key::UserKey;
 
+/// Of a day's matches of one user and campaign so many are looked at, the latest: a cap per day counts up to this.
+const MOST_RECENT: usize = 10_000;
+
 /// One user and one campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pair<'a> {
@@ -79,8 +82,8 @@ fn summed(matches: &str, first: usize) -> String {
         "SELECT s.*, EXISTS (SELECT FROM conversions c WHERE c.campaign_id = s.campaign_id AND c.match_event_id = s.last_event_id)
                      AS converted
            FROM (SELECT m.place, m.campaign_id, count(*) AS shown, max(m.at) AS last_at,
-                        array_agg(m.at) FILTER (WHERE m.at >= ${recent}) AS recent,
-                        array_agg(m.event_id) FILTER (WHERE m.at >= ${recent}) AS recent_events,
+                        (array_agg(m.at ORDER BY m.position DESC) FILTER (WHERE m.at >= ${recent}))[:{MOST_RECENT}] AS recent,
+                        (array_agg(m.event_id ORDER BY m.position DESC) FILTER (WHERE m.at >= ${recent}))[:{MOST_RECENT}] AS recent_events,
                         (array_agg(m.event_id ORDER BY m.position DESC))[1] AS last_event_id,
                         (array_agg(m.at ORDER BY m.position DESC))[1] AS last_event_at
                    FROM ({matches}) AS m WHERE m.event_id IS DISTINCT FROM ${but}::uuid

@@ -15,6 +15,10 @@ use crate::runtime::settings::pipeline::Pipeline;
 const LOOK: Duration = Duration::from_secs(2);
 /// A server that answers for no stream so long is left; electing a leader mostly takes less.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Commands that wait for the connection to write them, beside what its write buffer holds (64 KiB). Whoever comes beyond it waits.
+const COMMANDS: usize = 512;
+/// Messages of one subscription that nobody has taken yet; further ones are dropped. A reader asks for 256 at a time.
+const SUBSCRIPTION_MESSAGES: usize = 1_024;
 
 /// A connection and a counter that grows each time it is (re-)established: readers start anew on each step.
 #[derive(Debug, Clone)]
@@ -33,6 +37,15 @@ impl Connection {
     pub fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
+
+    /// Fails while the connection is down. The client library keeps a little memory for every request that was never answered, so
+    /// nothing should ask again and again while nobody can answer.
+    pub fn must_be_up(&self) -> Result<(), StreamError> {
+        match self.is_up() {
+            true => Ok(()),
+            false => Err(StreamError::new("asking NATS", std::io::Error::from(std::io::ErrorKind::NotConnected))),
+        }
+    }
 }
 
 /// Connects under a name. Returns at once, also when the server is away: it keeps trying.
@@ -44,6 +57,8 @@ pub async fn connect(settings: &Pipeline, name: &str) -> Result<Connection, Stre
     let count = servers.len();
     let client = with_login(ConnectOptions::new(), &servers)
         .name(name)
+        .client_capacity(COMMANDS)
+        .subscription_capacity(SUBSCRIPTION_MESSAGES)
         .retry_on_initial_connect()
         .max_reconnects(None)
         .ping_interval(Duration::from_secs(5))

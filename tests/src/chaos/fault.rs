@@ -178,7 +178,9 @@ impl Fault {
             }
             Self::PartitionMissing => Facts { name: "partition-missing", row: 22, most_strikes: 1, ..plain },
             Self::RetentionKilled => Facts { name: "retention-killed", row: 23, kills: 1, ..once },
-            Self::RetentionUnderLoad => Facts { name: "retention-under-load", row: 24, ..once },
+            Self::RetentionUnderLoad => {
+                Facts { name: "retention-under-load", row: 24, seconds: 30, most_strikes: 1, ..once }
+            }
             Self::FileDescriptors => Facts { name: "file-descriptors", row: 25, seconds: 5, most_strikes: 4, ..plain },
             Self::Memory => Facts { name: "memory", row: 25, needs: Needs::ControlGroup, ..once },
             Self::Cluster => Facts { name: "cluster", row: 26, seconds: 15, kills: 1, ..plain },

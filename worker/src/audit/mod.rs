@@ -40,6 +40,11 @@ use snapshot::{LaneBooks, Snapshot};
 /// Findings that are kept in words; the others are only counted.
 const MOST_IN_WORDS: usize = 200;
 
+/// A gap is believed when it was seen so often …
+const LOOKS: u32 = 10;
+/// … so far apart.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Events by partition and hour.
 pub type Counts = BTreeMap<(i32, DateTime<Utc>), i64>;
 
@@ -161,7 +166,8 @@ async fn span(
     Ok(Some(Span { from, to: last.min(signed(stream.last_seq)) }))
 }
 
-/// What is wrong between the positions and the stream. Trimming may go on meanwhile, so a gap is looked at again.
+/// What is wrong between the positions and the stream. Trimming may go on meanwhile, and a node of a cluster may not know the newest
+/// messages yet, so a gap is looked at again.
 async fn gap(
     jetstream: &async_nats::jetstream::Context,
     database: &mut PgConnection,
@@ -169,14 +175,14 @@ async fn gap(
 ) -> Result<Option<String>, Problem> {
     let positions: Vec<_> = lane.positions.values().map(|p| p.position.clone()).collect();
     let mut found = None;
-    for _ in 0..3 {
+    for _ in 0..LOOKS {
         let Some((record, _)) = attach::read(database, &lane.lane).await? else { break };
         match attach::verify(jetstream, &lane.lane, &record, &positions).await {
             Ok(_) => return Ok(None),
-            Err(AttachError::Gap(gap)) => found = Some(gap),
+            Err(AttachError::Gap(gap) | AttachError::Doubtful(gap)) => found = Some(gap),
             Err(other) => return Err(other.into()),
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(found)
 }

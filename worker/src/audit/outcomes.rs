@@ -3,7 +3,7 @@
 //!
 //! Nearly all are found by primary key, a few thousand at once; only what is missing there costs more.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -51,13 +51,13 @@ impl Judged {
     }
 }
 
-/// Looks all of them up; what has no outcome is a finding. Gives back the messages concerned.
+/// Looks all of them up; what has no outcome is a finding. Gives back how many events of which messages.
 pub async fn judge(
     database: &mut PgConnection,
     lane: &Lane,
     judged: &[Judged],
     findings: &mut Findings,
-) -> Result<BTreeSet<i64>, sqlx::Error> {
+) -> Result<BTreeMap<i64, u64>, sqlx::Error> {
     let mut missing = without_row(database, judged).await?;
     if !missing.is_empty() {
         missing = without_letter(database, lane, missing).await?;
@@ -69,8 +69,10 @@ pub async fn judge(
     for one in missing {
         places.entry((one.seq, one.partition)).or_default().push(one);
     }
+    let mut messages = BTreeMap::new();
     for ((seq, partition), lost) in &places {
         let events: u64 = lost.iter().map(|one| one.events).sum();
+        *messages.entry(*seq).or_default() += events;
         let example = lost.iter().find_map(|one| one.key).map(|key| format!(", such as {}", key.id));
         findings.add(format!(
             "message {seq} of {}, partition {partition}: {events} events have no row and no dead letter{}",
@@ -78,7 +80,7 @@ pub async fn judge(
             example.unwrap_or_default()
         ));
     }
-    Ok(places.into_keys().map(|(seq, _)| seq).collect())
+    Ok(messages)
 }
 
 /// Those that have no row under their own day.

@@ -3,6 +3,7 @@
 pub mod adopt_stream;
 pub mod audit;
 pub mod check;
+pub mod dead_letters;
 pub mod migrate;
 
 use shared::store::connection::{self, SessionLimits};

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use shared::domain::event::Event;
+use shared::domain::limits;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -16,6 +18,8 @@ const REASON_BYTES: usize = 2_000;
 pub struct DeadLetter<'a> {
     /// The event's id, if it could be read.
     pub event_id: Option<Uuid>,
+    /// Whose event it is, or of which visitor, if that could be read.
+    pub user_id: Option<String>,
     /// The message.
     pub seq: i64,
     /// The partition it counts for.
@@ -37,9 +41,11 @@ pub struct DeadLetter<'a> {
 impl<'a> DeadLetter<'a> {
     /// One line of a message.
     #[must_use]
-    pub fn line(line: &'a Line, event_id: Option<Uuid>, sqlstate: Option<String>, reason: String) -> Self {
+    pub fn line(line: &'a Line, event: Option<&Event<'_>>, sqlstate: Option<String>, reason: String) -> Self {
+        let user_id = event.and_then(|event| event.user_id.as_ref().or(event.anonymous_id.as_ref()));
         Self {
-            event_id,
+            event_id: event.map(|event| event.id),
+            user_id: user_id.map(|id| id.to_string()),
             seq: line.seq,
             partition: line.partition,
             position: line.position,
@@ -56,6 +62,7 @@ impl<'a> DeadLetter<'a> {
     pub fn message(damaged: &'a Damaged, warden: i32) -> Self {
         Self {
             event_id: None,
+            user_id: None,
             seq: damaged.seq,
             partition: warden,
             position: 0,
@@ -74,7 +81,8 @@ impl<'a> DeadLetter<'a> {
     }
 }
 
-/// Inserts dead letters. Gives back the places of those that were there already, because a replay brought their events again.
+/// Inserts dead letters. Gives back the places of those that were there already, because a replay brought their events again. An event
+/// that was put aside before names its last letter.
 pub async fn insert(
     transaction: &mut PgConnection,
     lane: i32,
@@ -82,12 +90,11 @@ pub async fn insert(
 ) -> Result<HashSet<(i64, i32, i32)>, sqlx::Error> {
     let mut known = HashSet::new();
     for letter in dead {
-        // What a person reads must itself be storable.
-        let reason = letter.reason.replace('\0', "\u{fffd}");
         let inserted = sqlx::query(
-            "INSERT INTO dead_letters
-                    (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+            "INSERT INTO dead_letters (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at,
+                                       user_id, previous_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT max(id) FROM dead_letters WHERE event_id = $1))
+             ON CONFLICT DO NOTHING",
         )
         .bind(letter.event_id)
         .bind(lane)
@@ -96,9 +103,10 @@ pub async fn insert(
         .bind(letter.position)
         .bind(i32::try_from(letter.events).unwrap_or(i32::MAX))
         .bind(letter.sqlstate.as_deref())
-        .bind(&reason[..reason.floor_char_boundary(REASON_BYTES)])
+        .bind(storable(&letter.reason, REASON_BYTES))
         .bind(letter.payload)
         .bind(letter.received_at)
+        .bind(letter.user_id.as_deref().map(|id| storable(id, limits::ID_BYTES)))
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -113,4 +121,11 @@ pub async fn insert(
         );
     }
     Ok(known)
+}
+
+/// What a person reads must itself be storable.
+fn storable(text: &str, most_bytes: usize) -> String {
+    let mut text = text.replace('\0', "\u{fffd}");
+    text.truncate(text.floor_char_boundary(most_bytes));
+    text
 }

@@ -57,7 +57,8 @@ pub async fn apply<'a>(
                     events.len()
                 )));
             }
-            dead.push(DeadLetter::line(incoming.line, Some(incoming.event.id), Some(state), error.to_string()));
+            let reason = error.as_database_error().map_or_else(|| error.to_string(), |e| e.message().to_owned());
+            dead.push(DeadLetter::line(incoming.line, Some(&incoming.event), Some(state), reason));
         } else {
             todo.push(middle..range.end);
             todo.push(range.start..middle);

@@ -267,6 +267,10 @@ impl<'a> Session<'a> {
     /// Starts to read at the lowest owned position, after proving that nothing in between is gone.
     async fn start_reader(&mut self) -> Result<(), End> {
         self.reader_due = Instant::now() + READER_WAIT;
+        if let Err(error) = self.owner.stream.must_be_up() {
+            self.owner.board.set(&self.owner.name, State::Waiting(error.to_string()));
+            return Ok(());
+        }
         let Some((record, all)) = attach::read(&mut self.database, &self.owner.lane).await? else {
             return Err(End::Halted(format!("lane {} is not in the database any more", self.me.lane)));
         };

@@ -1,4 +1,4 @@
-//! Puts one group commit on the wire and reads the server's answer.
+//! Puts one stream message on the wire and reads the server's answer: a group commit of ingest, or dead letters driven again.
 //!
 //! Not async-nats' JetStream publish: it waits for ever once its permits for open acknowledgements are used up. This is the same
 //! request with a deadline of its own.
@@ -9,8 +9,9 @@ use async_nats::client::{Request, RequestErrorKind};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use serde::Deserialize;
-use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
 use uuid::Uuid;
+
+use crate::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
 
 /// A sealed message: the same bytes under the same id at each attempt, so the server can drop a repetition.
 #[derive(Debug)]
@@ -56,12 +57,15 @@ impl Sealed {
 
     /// One attempt.
     pub async fn send(&self, client: &Client, subject: &str, patience: Duration) -> Answer {
-        let request =
-            Request::new().headers(self.headers.clone()).payload(self.payload.clone()).timeout(Some(patience));
-        match client.send_request(subject.to_owned(), request).await {
+        let request = Request::new().headers(self.headers.clone()).payload(self.payload.clone()).timeout(None);
+        // Around all of it: the library's own timeout begins when the request has found a place in its queue, which a server that
+        // reads nothing keeps full.
+        let Ok(answer) = tokio::time::timeout(patience, client.send_request(subject.to_owned(), request)).await else {
+            return Answer::Failed("no answer in time".to_owned());
+        };
+        match answer {
             Ok(message) => read(&message.payload),
             Err(error) => Answer::Failed(match error.kind() {
-                RequestErrorKind::TimedOut => "no answer in time".to_owned(),
                 RequestErrorKind::NoResponders => "no stream takes the subject".to_owned(),
                 _ => error.to_string(),
             }),

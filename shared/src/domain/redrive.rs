@@ -1,0 +1,112 @@
+//! What of a dead letter can go through the stream again: the lines it holds, byte for byte, each with its user's partition.
+//!
+//! A letter is one line (which has no line break), or a whole message that could not be read when it came (which has one). Both are
+//! read anew, by the program that runs now: what was damaged for the one before may not be for this one.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::event::{Event, EventType};
+use super::message;
+use super::user_key::{KeyKind, Placeholders, partition_of_stranger};
+
+/// A letter that can be driven again.
+#[derive(Debug)]
+pub struct Again {
+    /// Of the event, if the letter is one.
+    pub event_id: Option<Uuid>,
+    /// Its lines in order, each with its partition.
+    pub lines: Vec<(u16, Bytes)>,
+    /// Profiles that it would merge traits into.
+    pub identifies: Vec<Identify>,
+}
+
+/// Traits that would be merged late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identify {
+    /// Of the event.
+    pub event_id: Uuid,
+    /// Whose.
+    pub kind: KeyKind,
+    /// Whose.
+    pub id: String,
+    /// When they were sent.
+    pub received_at: DateTime<Utc>,
+}
+
+/// Reads a letter's payload anew; the error says why it cannot be driven again.
+pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Result<Again, String> {
+    let mut again = Again { event_id: None, lines: Vec::with_capacity(1), identifies: Vec::new() };
+    if !payload.contains(&b'\n') {
+        let event: Event<'_> =
+            serde_json::from_slice(payload).map_err(|error| format!("it still is no event: {error}"))?;
+        let user = event.user_key(placeholders);
+        let partition =
+            user.map_or_else(|| partition_of_stranger(event.id, partitions), |user| user.partition(partitions));
+        again.event_id = Some(event.id);
+        again.identifies.extend(identify(&event, placeholders));
+        again.lines.push((partition, payload.clone()));
+        return Ok(again);
+    }
+    let message = message::decode(payload).map_err(|error| format!("it still cannot be read: {error}"))?;
+    for segment in &message.segments {
+        if segment.partition >= partitions {
+            return Err(format!("it holds events of partition {}, and there are {partitions}", segment.partition));
+        }
+        for line in segment.lines() {
+            // A line that is no event becomes a letter of its own.
+            if let Ok(event) = serde_json::from_slice(&line) {
+                again.identifies.extend(identify(&event, placeholders));
+            }
+            again.lines.push((segment.partition, line));
+        }
+    }
+    if again.lines.is_empty() { Err("it holds no event".to_owned()) } else { Ok(again) }
+}
+
+fn identify(event: &Event<'_>, placeholders: &Placeholders) -> Option<Identify> {
+    let user = event.user_key(placeholders).filter(|_| event.kind == EventType::Identify)?;
+    Some(Identify { event_id: event.id, kind: user.kind, id: user.id.to_owned(), received_at: event.received_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::user_key::UserKey;
+
+    const IDENTIFY: &str = r#"{"id":"00000000-0000-8000-8000-000000000001","day":"2026-01-02","type":"identify","user_id":"ada",
+        "timestamp":"2026-01-02T03:04:05Z","received_at":"2026-01-02T03:04:05Z","source":"s","traits":{"t":"\u0000"}}"#;
+
+    fn identify_line() -> String {
+        IDENTIFY.replace("\n        ", "")
+    }
+
+    fn again(payload: impl Into<Bytes>) -> Result<Again, String> {
+        read(&payload.into(), 16, &Placeholders::default())
+    }
+
+    #[test]
+    fn an_event_goes_again_byte_for_byte_to_its_users_partition() {
+        let line = identify_line();
+        let again = again(line.clone()).unwrap();
+        assert_eq!(again.lines, [(UserKey::user("ada").partition(16), Bytes::from(line))]);
+        assert_eq!(again.event_id.unwrap().as_u128() & 0xff, 1);
+        assert_eq!((again.identifies.len(), again.identifies[0].id.as_str()), (1, "ada"));
+    }
+
+    #[test]
+    fn a_message_that_can_be_read_by_now_goes_line_by_line_and_rubbish_is_named() {
+        let line = identify_line();
+        let lines = [(3, line.as_bytes()), (5, &b"no event"[..])];
+        let again_of = |lines: &[(u16, &[u8])]| again(message::encode(DateTime::UNIX_EPOCH, lines.iter().copied()));
+        let whole = again_of(&lines).unwrap();
+        assert_eq!(whole.lines.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(), [3, 5]);
+        assert_eq!((whole.event_id, whole.identifies.len()), (None, 1));
+        assert!(again_of(&[(16, b"x")]).unwrap_err().contains("partition 16"));
+        assert!(again_of(&[]).unwrap_err().contains("no event"));
+        for rubbish in ["", "\u{0}", "{}", "rubbish\n", "\n", "{\"v\":9}\n"] {
+            assert!(again(rubbish).unwrap_err().starts_with("it still"), "{rubbish}");
+        }
+    }
+}
