@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use shared::domain::user_key::UserKey;
 use tests::client::{ADMIN_KEY, WRITE_KEY};
 use tests::eventually::{eventually, within};
 use tests::http1::{Connection, KeptAlive, request};
+use tests::metrics::Metrics;
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::{DRAIN, Program, run};
 use tests::services::{PrivateNats, PrivatePostgres};
@@ -258,4 +260,25 @@ async fn a_stop_while_postgres_stands_still_cuts_no_request_and_takes_less_than_
     pipeline.workers[0].start_again();
     pipeline.workers[0].ready().await;
     assert_audit_is_clean(&pipeline).await;
+}
+
+#[tokio::test]
+async fn a_backlog_of_thousands_of_messages_is_read_without_piling_up() {
+    // Small flushes: the stream could send far faster than the worker takes.
+    let mut pipeline = Setup::default().workers(0).set("FLUSH_EVENTS", "20").start().await;
+    let filler = "x".repeat(2_000);
+    for number in 0..6_000 {
+        let (user, now) = (format!("u-{number}"), chrono::Utc::now());
+        let line = json!({"id": uuid::Uuid::new_v4(), "day": now.date_naive(), "type": "track", "user_id": user, "event": "e",
+            "timestamp": now, "received_at": now, "source": "by hand", "properties": {"filler": filler}});
+        let partition = UserKey::user(&user).partition(16);
+        pipeline.stream.publish_lines(&[(partition, line.to_string().as_bytes())]).await;
+    }
+    pipeline.add_worker();
+    pipeline.ready().await;
+    pipeline.drained().await;
+    assert_eq!(pipeline.rows().await, 6_000);
+    let lost = Metrics::of(&pipeline.workers[0]).await.sum("worker_retries_total", &["cause=\"stream\""]);
+    assert!(lost < 1.0, "the reader began anew: {}", pipeline.workers[0].log());
+    assert_memory_below(&pipeline.workers[0], 96 << 20, "a backlog");
 }

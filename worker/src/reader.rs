@@ -5,7 +5,7 @@
 //! consumer) the reader says why and ends; the owner proves its position again and starts a new one, in 30 to 50 ms. The library's
 //! own streams stall for 5 to 15 s after a server restart, and its ordered consumer can forget where it began (0.51).
 //!
-//! Bound: at most [`PULL_BYTES`] in the subscription and [`AHEAD`] messages in the channel.
+//! Bound: one pull at a time, so at most [`PULL_BYTES`] in the subscription, and [`AHEAD`] messages in the channel.
 
 use std::time::Duration;
 
@@ -120,7 +120,8 @@ async fn follow(
         .map_err(|e| format!("a consumer on {} cannot be created: {e}", lane.stream))?;
     let next = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", lane.stream, consumer.cached_info().name);
     let inbox = client.new_inbox();
-    let mut subscription = client.subscribe(inbox.clone()).await.map_err(|e| format!("cannot subscribe: {e}"))?;
+    let mut subscription =
+        client.subscribe(format!("{inbox}.*")).await.map_err(|e| format!("cannot subscribe: {e}"))?;
     let request = serde_json::json!({
         "batch": PULL_MESSAGES,
         "max_bytes": PULL_BYTES,
@@ -129,14 +130,17 @@ async fn follow(
     });
     let request = Bytes::from(request.to_string());
     let mut expected = from;
-    loop {
+    for number in 0_u64.. {
+        // Each pull is answered under a subject of its own: the end of one that was full comes after the next was asked for. Taken
+        // for that one's end, it would be followed by one pull more each time, until the subscription overflows.
+        let pull = format!("{inbox}.{number}");
         client
-            .publish_with_reply(next.clone(), inbox.clone(), request.clone())
+            .publish_with_reply(next.clone(), pull.clone(), request.clone())
             .await
             .map_err(|e| format!("cannot ask for messages: {e}"))?;
         let mut left = PULL_MESSAGES;
         while left > 0 {
-            match received(&mut subscription, &mut connection).await? {
+            match received(&mut subscription, &mut connection, &pull).await? {
                 Received::Message(message) => {
                     let fetched = fetched(jetstream.clone(), message)?;
                     if fetched.seq != expected {
@@ -156,6 +160,7 @@ async fn follow(
             }
         }
     }
+    Err("pulls ran out".to_owned())
 }
 
 enum Received {
@@ -164,7 +169,7 @@ enum Received {
     EndOfPull,
 }
 
-async fn received(subscription: &mut Subscriber, connection: &mut Connection) -> Result<Received, String> {
+async fn received(subscription: &mut Subscriber, connection: &mut Connection, pull: &str) -> Result<Received, String> {
     let message = tokio::select! {
         message = tokio::time::timeout(SILENCE, subscription.next()) => message,
         _ = connection.epochs.changed() => return Err("the connection to NATS was re-established".to_owned()),
@@ -175,6 +180,8 @@ async fn received(subscription: &mut Subscriber, connection: &mut Connection) ->
     let description = message.description.as_deref().unwrap_or_default();
     match message.status {
         None => Ok(Received::Message(message)),
+        // About a pull before this one.
+        Some(_) if message.subject.as_str() != pull => Ok(Received::StillThere),
         Some(StatusCode::IDLE_HEARTBEAT) => Ok(Received::StillThere),
         Some(StatusCode::TIMEOUT) => Ok(Received::EndOfPull),
         Some(StatusCode::REQUEST_TERMINATED) if ends_a_pull(description) => Ok(Received::EndOfPull),
