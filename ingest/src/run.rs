@@ -96,6 +96,8 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         check::keep_checking(Arc::clone(&readiness), Arc::new(settings.pipeline.clone()), Arc::clone(&metrics));
     stop.supervise("durability checks", checking);
 
+    stop.supervise("stream connection", stream::leave_silent_servers(connection.clone(), lanes.clone()));
+
     let options = |limits| {
         store::options(&settings.pipeline, NAME, limits).map_err(|e| Failure::start("reading DATABASE_URL")(e.into()))
     };

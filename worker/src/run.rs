@@ -32,6 +32,8 @@ pub async fn run() -> Result<(), Problem> {
         5,
     );
     let stream = shared::stream::connection::connect(&settings.pipeline, &settings.name).await?;
+    let lanes = Lane::all(&settings.pipeline);
+    stop.supervise("stream connection", shared::stream::connection::leave_silent_servers(stream.clone(), lanes));
     // Only to save the first try of every owner; they wait by themselves.
     shared::stream::connection::wait_until_up(&stream, Duration::from_secs(2)).await;
     let (campaigns, current) = catalog::channel();

@@ -5,10 +5,16 @@ use std::time::Duration;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
 use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::StreamError;
+use super::lanes::{self, Lane};
 use crate::runtime::settings::pipeline::Pipeline;
 
+/// Between looks at whether streams answer, and how long one may take.
+const LOOK: Duration = Duration::from_secs(2);
+/// A server that answers for no stream so long is left; electing a leader mostly takes less.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Commands that wait for the connection to write them, beside what its write buffer holds (64 KiB). Whoever comes beyond it waits.
 const COMMANDS: usize = 512;
 /// Messages of one subscription that nobody has taken yet; further ones are dropped. A reader asks for 256 at a time.
@@ -21,6 +27,8 @@ pub struct Connection {
     pub client: Client,
     /// How often the connection was established.
     pub epochs: watch::Receiver<u64>,
+    /// Addresses it may go to.
+    servers: usize,
 }
 
 impl Connection {
@@ -46,6 +54,7 @@ impl Connection {
 pub async fn connect(settings: &Pipeline, name: &str) -> Result<Connection, StreamError> {
     let (epoch, epochs) = watch::channel(0);
     let servers: Vec<String> = settings.nats_url.expose().split(',').map(|s| s.trim().to_owned()).collect();
+    let count = servers.len();
     let client = with_login(ConnectOptions::new(), &servers)
         .name(name)
         .client_capacity(COMMANDS)
@@ -69,7 +78,7 @@ pub async fn connect(settings: &Pipeline, name: &str) -> Result<Connection, Stre
         .connect(servers)
         .await
         .map_err(|e| StreamError::new("connecting to NATS_URL", e))?;
-    Ok(Connection { client, epochs })
+    Ok(Connection { client, epochs, servers: count })
 }
 
 /// The login of the first address that has one: `user:password@`, or a token alone. The client library does not look there.
@@ -86,11 +95,37 @@ fn with_login(options: ConnectOptions, servers: &[String]) -> ConnectOptions {
     }
 }
 
+/// Goes to another server when the one at hand has been answering for no stream for a while: it may be cut off from the others,
+/// while its connection to us is fine. For ever, also when there is no other.
+pub async fn leave_silent_servers(connection: Connection, lanes: Vec<Lane>) {
+    if connection.servers < 2 {
+        return std::future::pending().await;
+    }
+    let mut context = lanes::jetstream(connection.client.clone());
+    context.set_timeout(LOOK);
+    let mut silent_since = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let mut answers = !connection.is_up();
+        for lane in &lanes {
+            answers = answers || lanes::state(&context, lane).await.is_ok();
+        }
+        if answers {
+            silent_since = Instant::now();
+        } else if silent_since.elapsed() > SILENCE {
+            tracing::warn!("the NATS server at hand answers for no stream: trying another one");
+            // It fails only when the client is closed for good.
+            let _ = connection.client.force_reconnect().await;
+            silent_since = Instant::now();
+        }
+    }
+}
+
 /// Waits until the connection is up; gives up after `patience`.
 pub async fn wait_until_up(connection: &Connection, patience: Duration) -> bool {
-    let deadline = tokio::time::Instant::now() + patience;
+    let deadline = Instant::now() + patience;
     while !connection.is_up() {
-        if tokio::time::Instant::now() > deadline {
+        if Instant::now() > deadline {
             return false;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
