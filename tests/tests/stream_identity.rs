@@ -93,6 +93,24 @@ async fn a_recreated_stream_is_recognised_although_it_is_empty() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_made_anew_after_an_adoption_is_recognised_once_more() {
+    let mut pipeline = Pipeline::start().await;
+    for round in 0..2 {
+        let event = serde_json::json!({"user_id": "u", "event": "e", "messageId": format!("m-{round}")});
+        pipeline.client().accepted("/v1/track", &event).await;
+        pipeline.drained().await;
+        pipeline.stream.delete().await;
+        pipeline.stream.create(pipeline.environment()).await;
+        let said = pipeline.ingests[0].unready_with("replaced").await;
+        assert!(said.contains("adopt-stream"), "{said}");
+        assert_refuses(&pipeline).await;
+        adopt(&pipeline).await;
+        pipeline.ready().await;
+    }
+    assert_eq!(pipeline.rows().await, 2);
+}
+
+#[tokio::test]
 async fn a_load_across_a_recreated_stream_skips_and_doubles_nothing() {
     let mut pipeline = with_campaigns().workers(2).start().await;
     let before = load(&pipeline, 1).await;

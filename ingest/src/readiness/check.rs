@@ -97,7 +97,7 @@ fn recognise(
     state: &StreamState,
     highest: u64,
 ) -> Recognised {
-    let known = trusted.as_mut().filter(|known| known.adopted == state.adopted);
+    let known = trusted.as_mut().filter(|known| state.adopted <= known.adopted);
     let Some(known) = known else {
         if let Some(mark) = readiness.highest.get(usize::from(lane.number)) {
             mark.store(state.last_seq, Ordering::Relaxed);

@@ -20,7 +20,8 @@ use crate::runtime::settings::pipeline::Pipeline;
 const STREAM_ID: &str = "ec-stream-id";
 const PARTITIONS: &str = "ec-partitions";
 const LANES: &str = "ec-lanes";
-/// Changes when an operator adopts a stream after a gap; ingest then trusts it again.
+/// When an operator adopted the stream after a gap, which makes ingest trust it again. Values grow: one that does not is no adoption
+/// but another stream or an older copy, which know less of it. (The letter in front sorts after the bare UUIDs of earlier releases.)
 const ADOPTED: &str = "ec-adopted";
 
 /// Names of one lane.
@@ -59,7 +60,7 @@ impl Lane {
 pub struct StreamState {
     /// Identity of this very stream; see the module.
     pub generation: String,
-    /// Changes with each adoption; empty before the first.
+    /// Grows with each adoption, in the order of texts; empty before the first.
     pub adopted: String,
     /// Lowest sequence still there, or the next one to come when it is empty.
     pub first_seq: u64,
@@ -141,7 +142,8 @@ pub async fn mark_adopted(context: &Context, lane: &Lane) -> Result<(), StreamEr
     let doing = || format!("marking stream {} as adopted", lane.stream);
     let stream = context.get_stream(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
     let mut config = stream.cached_info().config.clone();
-    config.metadata.insert(ADOPTED.to_owned(), Uuid::new_v4().to_string());
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    config.metadata.insert(ADOPTED.to_owned(), format!("t{now}-{}", Uuid::new_v4()));
     context.update_stream(config).await.map_err(|e| StreamError::new(doing(), e))?;
     Ok(())
 }
