@@ -82,6 +82,11 @@ impl Connection {
         !self.buffer.is_empty() || tokio::time::timeout(patience, self.stream.readable()).await.is_ok()
     }
 
+    /// Did the server end it while it was idle? No client sends a request over such a connection.
+    fn has_ended(&self) -> bool {
+        self.stream.try_read(&mut [0]).map_or_else(|e| e.kind() != ErrorKind::WouldBlock, |read| read == 0)
+    }
+
     /// Every answer up to the end of the connection, whichever way it ends.
     pub async fn receive_all(&mut self) -> Vec<Answer> {
         let mut answers = Vec::new();
@@ -190,7 +195,7 @@ impl KeptAlive {
     /// Sends a request and reads its answer. After an error nobody knows whether the request had an effect, except that
     /// `ConnectionRefused` means it was never sent.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer> {
-        let mut connection = match self.connection.take() {
+        let mut connection = match self.connection.take().filter(|connection| !connection.has_ended()) {
             Some(connection) => connection,
             None => Connection::open(self.address).await?,
         };
