@@ -2,13 +2,15 @@
 #
 # A suite is a name and a cargo test command. SUITE_ROWS collects its row of the table; the totals are PASSED, FAILED
 # and SKIPPED. A test that cannot run says so with a line "SKIPPED name: reason" in the file EC_SKIP_FILE names, and
-# ends well; an ignored test counts as skipped too. A skip that ALLOW_SKIP does not name fails the run.
+# ends well; an ignored test counts as skipped too. A skip that ALLOW_SKIP does not name fails the run,
+# unless the line says IMPOSSIBLE instead: no setup could make the test possible on this machine.
 # shellcheck shell=bash
 
 SUITE_LIMIT_SECONDS=${SUITE_LIMIT_SECONDS:-1200}
 SUITE_PID=
 SUITE_ROWS=
 FAILURES=
+IMPOSSIBLE=
 PASSED=0 FAILED=0 SKIPPED=0
 
 # run_suite FOLDER NAME COMMAND...: FOLDER keeps the suite's output.
@@ -62,14 +64,15 @@ end_suite() {
 count_suite() {
   local name=$1 log=$2 skips=$3 seconds=$4 status=$5 passed failed skipped line
   sed -n 's/^test \(.*\) \.\.\. ignored.*/SKIPPED \1: ignored/p' "$log" >"$log.ignored"
-  skipped=$(grep -c '^SKIPPED' "$skips" || true)
+  skipped=$(grep -c . "$skips" || true)
+  while IFS= read -r line; do IMPOSSIBLE="$IMPOSSIBLE  $name: $line"$'\n'; done < <(sed -n 's/^IMPOSSIBLE //p' "$skips")
   passed=$(sum_of passed "$log")
   if [ "$passed" -ge "$skipped" ]; then passed=$((passed - skipped)); fi # a test that skipped itself ended well
   skipped=$((skipped + $(wc -l <"$log.ignored")))
   failed=$(sum_of failed "$log")
   while IFS= read -r line; do FAILURES="$FAILURES  $name: $line"$'\n'; done < <(
     failed_names <"$log"
-    cat "$skips" "$log.ignored" | while IFS= read -r line; do
+    sed -n '/^SKIPPED/p' "$skips" "$log.ignored" | while IFS= read -r line; do
       if ! skip_allowed "$line"; then echo "$line (not named in ALLOW_SKIP)"; fi
     done
   )
@@ -107,6 +110,7 @@ report_suites() {
   printf '\n%-32s %7s %7s %7s %7s\n' suite seconds passed failed skipped
   printf '%s' "$SUITE_ROWS"
   printf '%-32s %7s %7s %7s %7s\n' total "$1" "$PASSED" "$FAILED" "$SKIPPED"
+  if [ -n "$IMPOSSIBLE" ]; then printf '\nSKIPPED, because this machine cannot:\n%s' "$IMPOSSIBLE"; fi
   if [ -n "$FAILURES" ]; then printf '\nNot well:\n%s' "$FAILURES"; fi
   printf '\n%s passed, %s failed, %s skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
   if [ "$PASSED" = 0 ]; then note "no test ran"; fi

@@ -6,12 +6,12 @@ use tests::chaos::fault::Fault;
 use tests::chaos::report::Report;
 use tests::chaos::{run, schedule, world};
 use tests::load::seed;
-use tests::skip::skip;
+use tests::skip::impossible_here;
 
 /// Strikes once with each of these, and fails unless everything is well.
 fn struck_by(test: &str, faults: &[Fault]) {
     if let Some(reason) = faults.iter().find_map(|fault| world::impossible(fault.facts().needs)) {
-        return skip(test, &reason);
+        return impossible_here(test, &reason);
     }
     let seed = seed();
     let outcomes = schedule::schedule(seed, 0, faults).iter().map(run::run).collect();
@@ -23,7 +23,7 @@ fn struck_by(test: &str, faults: &[Fault]) {
 fn caught(test: &str, broken: Broken) {
     let outcome = broken.run(seed());
     if let Some(reason) = outcome.skipped {
-        return skip(test, &reason);
+        return impossible_here(test, &reason);
     }
     assert!(outcome.is_well(), "the judge saw nothing: {outcome:?}");
 }
