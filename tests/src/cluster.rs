@@ -79,7 +79,20 @@ impl PrivateCluster {
         for number in 0..SERVERS {
             cluster.healthy(number).await;
         }
+        cluster.meshed().await;
         cluster
+    }
+
+    /// Waits until each server has a route to each other one: they cannot vote on a way through a third.
+    pub async fn meshed(&self) {
+        for (number, server) in self.servers.iter().enumerate() {
+            within(PATIENCE, &format!("NATS server {number} has a route to each other one"), async || {
+                let answer = Client::new(server.monitor).get("/routez").await.map_err(|e| e.to_string())?;
+                let routes = answer.json()["num_routes"].as_u64().unwrap_or(0);
+                if routes >= SERVERS as u64 - 1 { Ok(()) } else { Err(format!("{routes} routes")) }
+            })
+            .await;
+        }
     }
 
     fn route_through_proxies(&self) {

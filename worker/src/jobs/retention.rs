@@ -1,8 +1,8 @@
 //! Drops what is past the retention: whole partitions, never rows.
 //!
 //! A partition goes two days after the retention ends (clients' days differ from ours), detached without stalling writers and then
-//! dropped. A detach that was cut off is finished first. Measured on a million rows: DELETE 5 to 7 s and 473 MB of WAL, DROP 0.13 s
-//! and 0.07 MB.
+//! dropped. A detach that was cut off is finished first, whatever its day: PostgreSQL has room for one at a time. Measured on a
+//! million rows: DELETE 5 to 7 s and 473 MB of WAL, DROP 0.13 s and 0.07 MB.
 
 use chrono::NaiveDate;
 use shared::domain::day::oldest_kept;
@@ -23,7 +23,7 @@ pub async fn drop_expired(pool: &PgPool, today: NaiveDate, retention_days: u16) 
     let oldest = oldest_kept(today, retention_days);
     let partitions: Vec<(String, bool)> = sqlx::query_as(
         "SELECT c.relname::text, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-          WHERE i.inhparent = 'events'::regclass ORDER BY c.relname",
+          WHERE i.inhparent = 'events'::regclass ORDER BY i.inhdetachpending DESC, c.relname",
     )
     .fetch_all(pool)
     .await?;

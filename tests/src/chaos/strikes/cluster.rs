@@ -52,4 +52,5 @@ pub async fn strike(world: &World, strike: Strike, control: &Control) {
     for number in 0..SERVERS {
         cluster.healthy(number).await;
     }
+    cluster.meshed().await;
 }
