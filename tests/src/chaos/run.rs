@@ -33,7 +33,9 @@ pub fn run(run: &Run) -> Outcome {
     thread.join().unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
         let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Outcome { faults: vec![said.unwrap_or_else(|| "a panic without words".to_owned())], ..Outcome::of(run) }
+        let faults = vec![said.unwrap_or_else(|| "a panic without words".to_owned())];
+        // How far it came is not known; nothing is claimed.
+        Outcome { faults, kills: 0, power_cuts: 0, ..Outcome::of(run) }
     })
 }
 
