@@ -66,6 +66,33 @@ async fn an_expired_partition_is_dropped_and_one_within_the_retention_stays() {
     assert_eq!(listed["events"], json!([]), "what is past the retention is hidden, although it is still there");
 }
 
+#[tokio::test]
+async fn a_detach_that_was_cut_off_holds_no_older_day_up() {
+    let mut pipeline = Setup::default().workers(0).set("RETENTION_DAYS", "30").start().await;
+    let (older, newer) = (today() - Days::new(45), today() - Days::new(40));
+    make_old_partition(&pipeline, older).await;
+    make_old_partition(&pipeline, newer).await;
+    let table = format!("events_{}", newer.format("%Y%m%d"));
+    // Somebody who reads holds the detach up between its two steps, and there it is given up.
+    let pool = &pipeline.database.pool;
+    let mut reader = pool.begin().await.unwrap();
+    sqlx::query(&format!("SELECT count(*) FROM {table}")).execute(&mut *reader).await.unwrap();
+    let mut detaching = pool.acquire().await.unwrap();
+    sqlx::query("SET lock_timeout = '500ms'").execute(&mut *detaching).await.unwrap();
+    let detach = format!("ALTER TABLE events DETACH PARTITION {table} CONCURRENTLY");
+    sqlx::query(&detach).execute(&mut *detaching).await.unwrap_err();
+    reader.rollback().await.unwrap();
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM pg_inherits WHERE inhdetachpending").await, 1);
+
+    pipeline.add_worker();
+    pipeline.ready().await;
+    eventually("both are gone", async || {
+        let days = days(&pipeline).await;
+        if days.contains(&older) || days.contains(&newer) { Err(format!("{days:?}")) } else { Ok(()) }
+    })
+    .await;
+}
+
 /// A pipeline on the smallest stream, which keeps as little as possible of what is processed.
 fn small_stream() -> Setup {
     campaigns()
