@@ -46,7 +46,8 @@ enum Direction {
 impl Mode {
     fn passes(self, direction: Direction) -> bool {
         match self {
-            Self::BlackHole | Self::HalfOpen => false,
+            // Nothing that was held slips through before a reset.
+            Self::BlackHole | Self::HalfOpen | Self::Reset => false,
             Self::HoldAnswers => direction == Direction::ToServer,
             Self::HoldRequests => direction == Direction::ToClient,
             _ => true,
@@ -83,15 +84,6 @@ impl Proxy {
     /// From now on, for open connections and new ones.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
-    }
-
-    /// Resets every open connection, and goes on with new ones as before.
-    pub async fn cut(&self) {
-        let before = *self.mode.borrow();
-        self.set(Mode::Reset);
-        // Every connection has looked at the mode once it is gone; those that are accepted meanwhile are reset, too.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        self.set(before);
     }
 }
 

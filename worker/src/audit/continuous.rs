@@ -6,8 +6,8 @@
 //! message that failed is looked at again until it is well or trimmed.
 //!
 //! What it costs: the headers of each message once more (no bodies), a sum over the ledger, a few thousand look-ups by primary key:
-//! about a hundredth of what processing costs, with small messages, and less with large ones. What it does not see: a row deleted from a message it has not picked, events moved
-//! between hours of the ledger, `stored` against rows. Those are for `worker audit`.
+//! about a hundredth of what processing costs, with small messages, and less with large ones. What it does not see: a row deleted
+//! from a message it has not picked, events moved between hours of the ledger, `stored` against rows. Those are for `worker audit`.
 
 use std::collections::BTreeMap;
 

@@ -21,6 +21,7 @@ pub async fn wrong(world: &mut World, strike: Strike) {
         program.start_again();
     }
     pipeline.ready().await;
+    // The fault's own length, with jobs and flushes in it.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let early = "SELECT count(*) FROM generate_series(0, 7) AS n
                   WHERE to_regclass('events_' || to_char((now() AT TIME ZONE 'UTC')::date + n::int, 'YYYYMMDD')) IS NULL";

@@ -32,6 +32,7 @@ pub async fn file_descriptors(world: &mut World, strike: Strike) {
     }
     let open = std::fs::read_dir(format!("/proc/{}/fd", ingests[victim].pid())).map_or(0, Iterator::count);
     assert!(open >= FILE_DESCRIPTORS - 2, "only {open} of {FILE_DESCRIPTORS} file descriptors are in use");
+    // The fault's own length: accepts fail again and again.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert!(ingests[victim].ended().is_none(), "it ended when it had no file descriptors");
     drop(idle);

@@ -23,14 +23,14 @@ pub async fn stream(world: &World, strike: Strike) {
     match strike.choose(1, 6) {
         0 => during(way, Mode::Reset, WHILE).await,
         1 => during(way, Mode::BlackHole, WHILE).await,
-        // Acknowledgements come late, or never when the connection is cut before.
+        // Acknowledgements come late …
         2 => during(way, Mode::HoldAnswers, WHILE).await,
+        // … or never.
         3 => {
             let way = way.expect("this world has a proxy on the way");
             way.set(Mode::HoldAnswers);
             tokio::time::sleep(WHILE).await;
-            way.cut().await;
-            way.set(Mode::Pass);
+            during(Some(way), Mode::Reset, Duration::from_millis(100)).await;
         }
         4 => during(way, Mode::HoldRequests, WHILE).await,
         _ => during(way, Mode::Delay(Duration::from_millis(300)), WHILE).await,
