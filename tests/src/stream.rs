@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use bytes::Bytes;
-use shared::domain::message::{self, BATCH_ID_HEADER, DecodeError, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
+use shared::domain::message::{self, BATCH_ID_HEADER, DecodeError, EVENTS_HEADER, FORMAT_HEADER, PLAIN_VERSION};
 use shared::runtime::settings::Reader;
 use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::lanes::{self, Lane, StreamState};
@@ -73,8 +73,8 @@ impl TestStream {
 
     /// Publishes lines as ingest would, and returns the sequence. Lines need not be events.
     pub async fn publish_lines(&self, lines: &[(u16, &[u8])]) -> u64 {
-        let payload = message::encode(chrono::Utc::now(), lines.iter().copied());
-        self.publish(payload.into(), lines.len(), FORMAT_VERSION).await
+        let payload = message::encode(PLAIN_VERSION, chrono::Utc::now(), lines.iter().copied());
+        self.publish(payload.into(), lines.len(), PLAIN_VERSION).await
     }
 
     /// Publishes any bytes under our headers, and returns the sequence.

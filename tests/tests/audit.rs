@@ -1,7 +1,7 @@
 //! `worker audit` finds what does not balance, and is silent about everything that is in order, however it came about.
 
 use serde_json::{Value, json};
-use shared::domain::message::{self, BATCH_ID_HEADER, FORMAT_VERSION};
+use shared::domain::message::{self, BATCH_ID_HEADER, PLAIN_VERSION};
 use shared::domain::user_key::UserKey;
 use shared::stream::lanes;
 use tests::eventually::eventually;
@@ -58,8 +58,8 @@ fn line(user: &str, properties: &str) -> (u16, Vec<u8>) {
 /// Publishes a message that was sealed so many hours ago.
 async fn publish(pipeline: &Pipeline, hours_ago: i64, lines: &[(u16, Vec<u8>)]) -> u64 {
     let sealed_at = chrono::Utc::now() - chrono::TimeDelta::hours(hours_ago);
-    let payload = message::encode(sealed_at, lines.iter().map(|(p, line)| (*p, line.as_slice())));
-    pipeline.stream.publish(payload.into(), lines.len(), FORMAT_VERSION).await
+    let payload = message::encode(PLAIN_VERSION, sealed_at, lines.iter().map(|(p, line)| (*p, line.as_slice())));
+    pipeline.stream.publish(payload.into(), lines.len(), PLAIN_VERSION).await
 }
 
 /// Three ordinary lines with a poisoned one among them.
@@ -117,7 +117,7 @@ async fn loads_duplicates_dead_letters_and_killed_workers_balance_in_two_lanes_a
     let mut users = (0..).map(|n| format!("u-{n}"));
     let user = users.find(|user| UserKey::user(user).partition(PARTITIONS).is_multiple_of(2)).unwrap();
     publish(&pipeline, 0, &with_poison(&user)).await;
-    pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, FORMAT_VERSION).await;
+    pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, PLAIN_VERSION).await;
     pipeline.ready().await;
     pipeline.drained().await;
     assert_eq!(pipeline.database.number("SELECT sum(events) FROM dead_letters").await, 8);
@@ -132,7 +132,7 @@ async fn an_adopted_stream_is_read_again_and_balances() {
         client.accepted("/v1/track", &event(&format!("m-{number}"), &format!("u-{number}"))).await;
     }
     publish(&pipeline, 2, &with_poison("u")).await;
-    pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, FORMAT_VERSION).await;
+    pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, PLAIN_VERSION).await;
     pipeline.drained().await;
     assert_balanced(&pipeline).await;
     // Adopted although nothing happened to it: everything is read a second and a third time.
@@ -328,7 +328,7 @@ async fn a_ledger_changed_by_hand_is_found() {
 async fn a_dead_letter_deleted_by_hand_is_found() {
     let pipeline = Pipeline::start().await;
     publish(&pipeline, 0, &with_poison("u")).await;
-    let damaged = pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, FORMAT_VERSION).await;
+    let damaged = pipeline.stream.publish(bytes::Bytes::from_static(b"\xffrubbish"), 7, PLAIN_VERSION).await;
     pipeline.drained().await;
     assert_balanced(&pipeline).await;
     execute(&pipeline, &format!("DELETE FROM dead_letters WHERE stream_seq = {damaged}")).await;

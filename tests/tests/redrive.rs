@@ -321,7 +321,7 @@ async fn what_still_cannot_be_read_is_passed_over_and_a_whole_message_that_can_i
         json!({"id": uuid::Uuid::new_v4(), "day": at.date_naive(), "type": "track", "user_id": "u", "event": "e",
         "message_id": "m", "timestamp": at, "received_at": at, "source": "by hand"})
         .to_string();
-    let message = shared::domain::message::encode(at, [(partition, event.as_bytes())].into_iter());
+    let message = shared::domain::message::encode(1, at, [(partition, event.as_bytes())].into_iter());
     let insert = "INSERT INTO dead_letters (lane, stream_seq, partition, position, reason, payload, received_at) VALUES (0, 99, 0, 0, 'r', $1, now())";
     sqlx::query(insert).bind(message).execute(&pipeline.database.pool).await.unwrap();
 

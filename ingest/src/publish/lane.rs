@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use shared::domain::message::encode;
+use shared::domain::message::{PLAIN_VERSION, encode};
 use shared::runtime::failpoint;
 use shared::stream::lanes::Lane;
 use shared::stream::sealed::{Answer, Sealed};
@@ -98,7 +98,8 @@ impl LaneTask {
     async fn commit(&self, group: Vec<Submission>) {
         let Some(deadline) = group.iter().map(|s| s.deadline).min() else { return };
         let events = group.iter().map(|s| s.lines.len()).sum();
-        let message = Sealed::new(encode(Utc::now(), group.iter().flat_map(|s| s.lines.iter())), events);
+        let payload = encode(PLAIN_VERSION, Utc::now(), group.iter().flat_map(|s| s.lines.iter()));
+        let message = Sealed::new(PLAIN_VERSION, payload, events);
         let started = Instant::now();
         match self.publish(&message, deadline).await {
             Ok(sequence) => {

@@ -71,6 +71,9 @@ impl Flags {
     pub const SKEW_CORRECTED: Self = Self(8);
     /// `\u0000` or half a surrogate pair was replaced with U+FFFD, because no database can hold it.
     pub const TEXT_REPAIRED: Self = Self(16);
+    /// History from elsewhere: it moves no campaign, and its traits only fill what is not known. Such a line travels in a message of
+    /// [`super::message::SPECIAL_VERSION`].
+    pub const IMPORTED: Self = Self(32);
 
     /// Are all bits of `other` set?
     #[must_use]

@@ -16,9 +16,14 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The version this build writes, and the newest it reads; every older one is read, too. A build with the feature `next_format` is
-/// one version ahead without any other difference, so that tests can mix programs of two versions.
-pub const FORMAT_VERSION: u16 = if cfg!(feature = "next_format") { 2 } else { 1 };
+/// The newest version this build reads; every older one is read, too. A build with the feature `next_format` reads and writes one
+/// version more without any other difference, so that tests can mix programs of two versions.
+pub const FORMAT_VERSION: u16 = if cfg!(feature = "next_format") { 3 } else { SPECIAL_VERSION };
+/// The version of a message of plain events: the lowest that will do, so that it stops no program of an earlier release.
+pub const PLAIN_VERSION: u16 = if cfg!(feature = "next_format") { FORMAT_VERSION } else { 1 };
+/// The version of a message with lines that programs before version 2 would take for plain events: imported history
+/// ([`super::event::Flags::IMPORTED`]), and what concerns a person as a whole (erasure). Such a program waits for its upgrade instead.
+pub const SPECIAL_VERSION: u16 = 2;
 /// NATS header: unique id of the group commit.
 pub const BATCH_ID_HEADER: &str = "Nats-Msg-Id";
 /// NATS header: how many events the message holds.
@@ -39,9 +44,9 @@ struct Version {
     v: u16,
 }
 
-/// Packs lines into one message. Lines come in order of arrival, each with its partition, and hold no line break.
+/// Packs lines into one message of a format version. Lines come in order of arrival, each with its partition, and hold no line break.
 #[must_use]
-pub fn encode<'a>(received_at: DateTime<Utc>, lines: impl Iterator<Item = (u16, &'a [u8])>) -> Vec<u8> {
+pub fn encode<'a>(version: u16, received_at: DateTime<Utc>, lines: impl Iterator<Item = (u16, &'a [u8])>) -> Vec<u8> {
     let mut segments = std::collections::BTreeMap::<u16, (Vec<&[u8]>, usize)>::new();
     for (partition, line) in lines {
         let (segment, length) = segments.entry(partition).or_default();
@@ -57,7 +62,7 @@ pub fn encode<'a>(received_at: DateTime<Utc>, lines: impl Iterator<Item = (u16, 
             entry
         })
         .collect();
-    let header = Header { v: FORMAT_VERSION, received_at, index };
+    let header = Header { v: version, received_at, index };
     // A struct of numbers and one time cannot fail to serialise.
     let mut payload = serde_json::to_vec(&header).unwrap_or_default();
     payload.reserve(offset + 1);
@@ -149,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn pack(lines: &[(u16, &str)]) -> Bytes {
-        encode(DateTime::UNIX_EPOCH, lines.iter().map(|(p, l)| (*p, l.as_bytes()))).into()
+        encode(PLAIN_VERSION, DateTime::UNIX_EPOCH, lines.iter().map(|(p, l)| (*p, l.as_bytes()))).into()
     }
 
     #[test]

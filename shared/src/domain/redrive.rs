@@ -99,7 +99,9 @@ mod tests {
     fn a_message_that_can_be_read_by_now_goes_line_by_line_and_rubbish_is_named() {
         let line = identify_line();
         let lines = [(3, line.as_bytes()), (5, &b"no event"[..])];
-        let again_of = |lines: &[(u16, &[u8])]| again(message::encode(DateTime::UNIX_EPOCH, lines.iter().copied()));
+        let again_of = |lines: &[(u16, &[u8])]| {
+            again(message::encode(message::PLAIN_VERSION, DateTime::UNIX_EPOCH, lines.iter().copied()))
+        };
         let whole = again_of(&lines).unwrap();
         assert_eq!(whole.lines.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(), [3, 5]);
         assert_eq!((whole.event_id, whole.identifies.len()), (None, 1));

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER, FORMAT_VERSION};
+use crate::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER, FORMAT_HEADER};
 
 /// A sealed message: the same bytes under the same id at each attempt, so the server can drop a repetition.
 #[derive(Debug)]
@@ -39,13 +39,13 @@ pub enum Answer {
 }
 
 impl Sealed {
-    /// Seals a payload under a fresh batch id.
+    /// Seals a payload of a format version under a fresh batch id.
     #[must_use]
-    pub fn new(payload: Vec<u8>, events: usize) -> Self {
+    pub fn new(version: u16, payload: Vec<u8>, events: usize) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(BATCH_ID_HEADER, Uuid::new_v4().to_string());
         headers.insert(EVENTS_HEADER, events.to_string());
-        headers.insert(FORMAT_HEADER, FORMAT_VERSION.to_string());
+        headers.insert(FORMAT_HEADER, version.to_string());
         Self { headers, payload: payload.into(), events }
     }
 

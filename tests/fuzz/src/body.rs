@@ -138,7 +138,7 @@ fn as_sent(event: &Event<'_>, raw: &RawValue) {
 
 /// What a worker finds of lines that ingest packs, all in one partition.
 fn packed_and_read(lines: &[String]) -> Vec<String> {
-    let packed = message::encode(RECEIVED_AT, lines.iter().map(|line| (3, line.as_bytes())));
+    let packed = message::encode(message::PLAIN_VERSION, RECEIVED_AT, lines.iter().map(|line| (3, line.as_bytes())));
     let message = message::decode(&packed.into()).expect("what is packed can be read");
     let read = message.segments.iter().flat_map(|segment| segment.lines());
     read.map(|line| String::from_utf8(line.to_vec()).expect("lines are text")).collect()

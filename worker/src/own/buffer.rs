@@ -112,7 +112,11 @@ mod tests {
     use super::*;
 
     fn fetched(seq: i64, lines: &[(u16, &str)]) -> Fetched {
-        let payload = message::encode(DateTime::UNIX_EPOCH, lines.iter().map(|(p, l)| (*p, l.as_bytes())));
+        let payload = message::encode(
+            message::PLAIN_VERSION,
+            DateTime::UNIX_EPOCH,
+            lines.iter().map(|(p, l)| (*p, l.as_bytes())),
+        );
         Fetched {
             seq,
             batch_id: format!("b{seq}"),
@@ -143,8 +147,8 @@ mod tests {
         let mut other = Buffer::default();
         other.take(damaged(3), &BTreeMap::from([(1, 2)]), 0).unwrap();
         assert_eq!((warden.damaged.len(), other.damaged.len()), (1, 0));
-        let newer = Fetched { payload: Bytes::from_static(b"{\"v\":2}\n"), ..fetched(4, &[]) };
-        assert_eq!(other.take(newer, &BTreeMap::new(), 0), Err(DecodeError::Newer(2)));
+        let newer = Fetched { payload: Bytes::from_static(b"{\"v\":9}\n"), ..fetched(4, &[]) };
+        assert_eq!(other.take(newer, &BTreeMap::new(), 0), Err(DecodeError::Newer(9)));
         assert_eq!(other.read_to, Some((3, "b3".into())));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use shared::domain::message::encode;
+use shared::domain::message::{PLAIN_VERSION, encode};
 use shared::redrive::{Order, Publish, Step};
 use shared::runtime::pace::Pace;
 use shared::stream::lanes::{self, Lane};
@@ -167,7 +167,8 @@ impl Publish for Stream {
     async fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>) -> Result<u64, String> {
         let lane = self.lanes.get(usize::from(lane)).ok_or("there is no such lane")?;
         let events = lines.len();
-        let message = Sealed::new(encode(Utc::now(), lines.iter().map(|(p, line)| (*p, line.as_ref()))), events);
+        let payload = encode(PLAIN_VERSION, Utc::now(), lines.iter().map(|(p, line)| (*p, line.as_ref())));
+        let message = Sealed::new(PLAIN_VERSION, payload, events);
         let deadline = Instant::now() + PATIENCE;
         loop {
             let why = match message.send(&self.connection.client, &lane.subject, ATTEMPT).await {
