@@ -14,6 +14,7 @@ pub mod commands;
 pub mod flush;
 pub mod http;
 pub mod jobs;
+pub mod legacy;
 pub mod listener;
 pub mod metrics;
 pub mod own;

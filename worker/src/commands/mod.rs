@@ -4,6 +4,8 @@ pub mod adopt_stream;
 pub mod audit;
 pub mod check;
 pub mod dead_letters;
+pub mod export_legacy;
+pub mod import_legacy;
 pub mod migrate;
 pub mod way_in;
 
