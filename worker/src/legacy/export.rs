@@ -152,7 +152,7 @@ async fn write(database: &mut PgConnection, out: &mut Out) -> Result<Exported, P
 
 fn event_line(row: &Event) -> serde_json::Result<String> {
     let imported = row.flags & Flags::IMPORTED.bits() != 0;
-    let others = imported.then(|| back::Others {
+    let others = imported.then_some(back::Others {
         event_id: row.event_id.as_deref(),
         timestamp: row.original_timestamp.as_deref(),
         extra: row.extra.as_deref(),
