@@ -35,6 +35,7 @@ use shared::domain::event::Event;
 use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
 use shared::runtime::failpoint;
+use shared::store::failure;
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
@@ -105,6 +106,7 @@ pub enum FlushError {
 impl FlushError {
     /// Sorts a failure that does not concern single rows.
     fn of(error: sqlx::Error, days: impl FnOnce() -> BTreeSet<NaiveDate>) -> Self {
+        failure::count(&error);
         match sqlstate::class(&error) {
             Class::MissingPartition => Self::MissingPartition(days()),
             Class::Wait => Self::Wait(error),
