@@ -88,11 +88,11 @@ GRANT SELECT, INSERT ON conversions, dead_letters, events, identity_links, match
 GRANT INSERT ON removals TO :"events_owner";
 GRANT SELECT, INSERT, UPDATE ON campaign_totals, lanes, ledger, partitions, users TO :"worker";
 GRANT SELECT, INSERT, DELETE ON late_ids TO :"worker";
-GRANT SELECT, INSERT, UPDATE, DELETE ON duplicates, workers TO :"worker";
+GRANT SELECT, INSERT, UPDATE, DELETE ON duplicates, holds, workers TO :"worker";
 
 -- read: for people and dashboards. Everything but what opens doors: of api_keys neither hashes nor secrets.
 GRANT SELECT ON _sqlx_migrations, campaign_totals, campaigns, catalog, changes, conversions, dead_letters, duplicates, events,
-    features, identity_links, lanes, late_ids, ledger, matches, partitions, removals, segments, users, workers TO :"read";
+    features, holds, identity_links, lanes, late_ids, ledger, matches, partitions, removals, segments, users, workers TO :"read";
 GRANT SELECT (id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds) ON api_keys TO :"read";
 -- A question that takes for ever would hold back the removal of old partitions.
 ALTER ROLE :"read" SET default_transaction_read_only = on;

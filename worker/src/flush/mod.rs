@@ -17,6 +17,7 @@ pub mod dead_letters;
 pub mod duplicates;
 pub mod effects;
 pub mod fence;
+pub mod holds;
 pub mod known;
 pub mod matches;
 pub mod poison;
@@ -144,7 +145,8 @@ pub async fn flush(
     }
 
     let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
-    let plan = effects::Plan { context, today, oldest_kept };
+    let held = holds::among(&mut transaction, &incoming, oldest_kept, today).await?;
+    let plan = effects::Plan { context, today, oldest_kept, held };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
 
     let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
