@@ -108,12 +108,12 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     // The database ends a look-up a little before the request stops waiting for it.
     let limits = SessionLimits { statement: settings.match_deadline * 9 / 10, ..SessionLimits::default() };
     let look_ups = store::statement_pool(options(limits)?, for_look_ups);
-    let pool = store::pool(options(SessionLimits::default())?, for_people);
+    let pool = store::pool(store::planned_each_time(options(SessionLimits::default())?), for_people);
     let standby = settings.database_read_url.as_ref().map(|url| {
         let slow = settings.pipeline.slow_statement;
         let options = store::options_of(url.expose(), slow, NAME, SessionLimits::default());
         let options = options.map_err(|e| Failure::start("reading DATABASE_READ_URL")(e.into()))?;
-        Ok::<_, Failure>(Standby::new(store::pool(options, for_people)))
+        Ok::<_, Failure>(Standby::new(store::pool(store::planned_each_time(options), for_people)))
     });
     let standby = standby.transpose()?;
     if standby.is_none() {

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
+use crate::jobs::{self, dead_letters, lag, partitions, retention, spans, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
 use crate::status::Board;
@@ -87,6 +87,7 @@ fn start_jobs(
         async move {
             let today = jobs::today(&p).await?;
             lead(&p, "partitions", async || partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
+            lead(&p, "spans", async || spans::note(&p).await.map(|_| ())).await?;
             let days = s.pipeline.retention_days;
             lead(&p, "retention", async || retention::drop_expired(&p, today, days).await.map(|_| ())).await
         }
