@@ -25,6 +25,8 @@ pub struct Shape {
     pub seed: u64,
     /// One event in so many is odd; 0 for none.
     pub odd_every: u64,
+    /// Bytes of text that each event carries besides.
+    pub filler_bytes: usize,
 }
 
 /// What was written, as an importer should find it.
@@ -43,7 +45,16 @@ impl Shape {
     #[must_use]
     pub fn recent(events: u64) -> Self {
         let ends_at = chrono::Utc::now().timestamp_millis() - DAY_MILLISECONDS / 24;
-        Self { events, users: events / 20 + 1, campaigns: 6, days: 10, ends_at, seed: 1, odd_every: 50 }
+        Self {
+            events,
+            users: events / 20 + 1,
+            campaigns: 6,
+            days: 10,
+            ends_at,
+            seed: 1,
+            odd_every: 50,
+            filler_bytes: 0,
+        }
     }
 
     /// Writes the store.
@@ -68,6 +79,9 @@ impl Shape {
                 )
                 .unwrap_or(0);
             let mut event = plain(&mut random, ts, self.users);
+            if self.filler_bytes > 0 {
+                event["properties"]["filler"] = json!("x".repeat(self.filler_bytes));
+            }
             if self.odd_every > 0 && number % self.odd_every == self.odd_every - 1 {
                 match random.u8(0..9) {
                     0 => event["user_id"] = json!(["a", "b"]),
