@@ -52,7 +52,7 @@ impl Standing {
         sqlx::query_as(
             "SELECT l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
                     coalesce(g.read, 0)::bigint AS read, coalesce(g.dead, 0)::bigint AS dead,
-                    (SELECT coalesce(sum(events), 0) FROM dead_letters d WHERE d.lane = l.lane)::bigint AS letters,
+                    (SELECT coalesce(sum(events), 0) FROM dead_letters JOIN partitions p USING (partition) WHERE p.lane = l.lane)::bigint AS letters,
                     p.partitions, p.last_seqs, p.counted_froms
                FROM lanes l,
                     (SELECT sum(read - settled) AS read, sum(dead) AS dead FROM ledger JOIN partitions USING (partition) WHERE lane = $1) g,

@@ -20,6 +20,15 @@ fn pool(settings: &Settings) -> Result<PgPool, Problem> {
     Ok(connection::pool(connection::planned_once(options), 2))
 }
 
+/// What only the owner of the schema may do says so.
+fn owner_is_needed(error: sqlx::Error) -> Problem {
+    let code = error.as_database_error().and_then(|e| e.code());
+    if code.as_deref() == Some("42501") {
+        return format!("{error}: run this with the DATABASE_URL of the schema's owner, as `worker migrate`").into();
+    }
+    error.into()
+}
+
 #[expect(clippy::print_stdout, reason = "what a command prints is its result")]
 fn say(line: &str) {
     println!("{line}");

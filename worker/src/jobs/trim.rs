@@ -114,6 +114,7 @@ pub async fn last_before(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::domain::layout::Layout;
     use proptest::prelude::*;
 
     proptest! {
@@ -122,7 +123,7 @@ mod tests {
                                                max in 0i64..1_000_000, processed in 0u64..2_000, window in 0u64..2_000) {
             let stream = StreamState {
                 generation: String::new(), adopted: String::new(), first_seq: first, last_seq: first + messages, bytes,
-                max_bytes: max, messages, partitions: 1, lanes: 1, replicas: 1, problems: Vec::new(),
+                max_bytes: max, messages, layout: Layout::first(1, 1), sealed: false, barrier: 0, replicas: 1, problems: Vec::new(),
             };
             prop_assert!(trim_to(&stream, processed, window) <= processed);
             if bytes <= u64::try_from(max).unwrap() / 2 {

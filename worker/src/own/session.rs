@@ -26,6 +26,7 @@ use super::session_lock::SessionLock;
 use crate::attach::{self, AttachError, Position};
 use crate::flush::{self, FlushError};
 use crate::jobs::partitions;
+use crate::layout;
 use crate::metrics;
 use crate::reader::{Fetched, Read, Reader};
 use crate::status::State;
@@ -75,7 +76,13 @@ impl<'a> Session<'a> {
             return Err(End::Again("database", "the campaigns are not loaded yet".to_owned()));
         }
         let jetstream = lanes::jetstream(owner.stream.client.clone());
-        let (record, positions) = attach::load(&mut database, &jetstream, &owner.lane, &settings.pipeline).await?;
+        let layout = layout::in_force(&mut database, &jetstream, &settings.pipeline).await?;
+        if layout != owner.layout {
+            owner.layouts.send_replace(layout);
+            return Err(End::Stopped);
+        }
+        let (record, positions) =
+            attach::load(&mut database, &jetstream, &owner.lane, &settings.pipeline, layout).await?;
         doubt.weigh(attach::verify(&jetstream, &owner.lane, &record, &positions).await, Instant::now())?;
         let mut problems = durability::problems(&owner.pool, &settings.pipeline).await?;
         let stream = shared::stream::durability::examine(&owner.stream, &settings.pipeline).await;
@@ -113,7 +120,7 @@ impl<'a> Session<'a> {
 
     pub(super) async fn work(&mut self) -> Result<End, End> {
         loop {
-            if self.owner.stop.is_stopping() {
+            if self.owner.is_done() {
                 self.flush().await?;
                 return Ok(End::Stopped);
             }
@@ -172,7 +179,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             read = message => Some(read),
             () = tokio::time::sleep_until(due) => None,
-            () = self.owner.stop.stopping() => None,
+            () = self.owner.done() => None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
+use shared::domain::layout::Layout;
 use shared::domain::message::{PLAIN_VERSION, encode};
 use shared::redrive::{Order, Publish, Step};
 use shared::runtime::pace::Pace;
@@ -17,7 +18,7 @@ use super::progress::Progress;
 use super::select::{MOST_NAMED, Select, name, sum_up};
 use crate::commands::{pool, say};
 use crate::settings::Settings;
-use crate::{Problem, attach};
+use crate::{Problem, attach, layout};
 
 /// Longest wait for an acknowledgement; locks are held meanwhile, and a session may pause 10 s.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -70,7 +71,12 @@ impl Redrive {
         let pool = pool(&settings)?;
         let mut stream = if self.dry_run { None } else { Some(Stream::open(&settings, &pool).await?) };
         let summary = sum_up(&pool, &filter).await?;
-        let mut order = Order::new(&settings.pipeline, filter, summary.last_id, self.by.clone());
+        let layout = match &stream {
+            Some(stream) => stream.layout,
+            // Where a letter would go makes no difference to what would be driven.
+            None => settings.pipeline.first_layout,
+        };
+        let mut order = Order::new(&settings.pipeline, layout, filter, summary.last_id, self.by.clone());
         order.overwrite_traits = self.overwrite_traits;
 
         let mut progress = Progress::start(summary.letters);
@@ -137,6 +143,7 @@ impl Redrive {
 /// The lanes, proven to keep what they acknowledge.
 struct Stream {
     connection: connection::Connection,
+    layout: Layout,
     lanes: Vec<Lane>,
 }
 
@@ -151,13 +158,14 @@ impl Stream {
             return Err(format!("the stream cannot be trusted: {}", problems.join("; ")).into());
         }
         let jetstream = lanes::jetstream(stream.client.clone());
-        let lanes = Lane::all(&settings.pipeline);
+        let layout = layout::in_force(&mut *pool.acquire().await?, &jetstream, &settings.pipeline).await?;
+        let lanes = Lane::all(&settings.pipeline.stream_prefix, layout);
         for lane in &lanes {
             let recorded = attach::read(&mut *pool.acquire().await?, lane).await?;
             let (record, positions) = recorded.ok_or("no worker has run yet: its positions are not in the database")?;
             attach::verify(&jetstream, lane, &record, &positions).await?;
         }
-        Ok(Self { connection: stream, lanes })
+        Ok(Self { connection: stream, layout, lanes })
     }
 }
 
