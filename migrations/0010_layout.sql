@@ -1,12 +1,13 @@
 -- `worker repartition`: which layouts (partitions and lanes) the pipeline had since it was created, and one that is on its way.
 -- How each table is written, and by whom: migrations/README.md.
 CREATE TABLE layouts (
-    epoch       integer PRIMARY KEY CHECK (epoch > 0),      -- part of the streams' subjects; what was created is 0 and stands nowhere
-    partitions  integer NOT NULL CHECK (partitions BETWEEN 1 AND 1024),
-    lanes       integer NOT NULL CHECK (lanes BETWEEN 1 AND 64 AND lanes <= partitions),
-    planned_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    taken_at    timestamptz,                                -- from here on the positions are those of this layout
-    finished_at timestamptz
+    epoch        integer PRIMARY KEY CHECK (epoch > 0),      -- part of the streams' subjects; what was created is 0 and stands nowhere
+    partitions   integer NOT NULL CHECK (partitions BETWEEN 1 AND 1024),
+    lanes        integer NOT NULL CHECK (lanes BETWEEN 1 AND 64 AND lanes <= partitions),
+    lanes_before integer NOT NULL,                          -- those beyond `lanes` are deleted in the end
+    planned_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    taken_at     timestamptz,                                -- from here on the positions are those of this layout
+    finished_at  timestamptz
 );
 -- One at a time.
 CREATE UNIQUE INDEX layouts_unfinished ON layouts ((finished_at IS NULL)) WHERE finished_at IS NULL;

@@ -68,8 +68,6 @@ pub struct Metrics {
     http_requests: HashMap<&'static str, [Counter; CLASSES.len()]>,
     connections: Gauge,
     ready: Gauge,
-    stream_bytes: Vec<Gauge>,
-    stream_fill_ratio: Vec<Gauge>,
     database_idle: Gauge,
     database_in_use: Gauge,
     keys_age_seconds: Gauge,
@@ -86,7 +84,7 @@ impl std::fmt::Debug for Metrics {
 impl Metrics {
     /// Registers every metric at zero. `routes` are the label values of requests.
     #[must_use]
-    pub fn register(lanes: u16, in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
+    pub fn register(in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
         for (name, kind, meaning) in ALL {
             match kind {
                 "counter" => metrics::describe_counter!(name, meaning),
@@ -97,7 +95,6 @@ impl Metrics {
         let reasons = Kind::ALL.iter().map(|k| k.code()).chain(Code::ALL.iter().map(|c| c.as_str())).chain([ABANDONED]);
         let by_class =
             |route| CLASSES.map(|class| counter!("ingest_http_requests_total", "route" => route, "class" => class));
-        let by_lane = |name: &'static str| (0..lanes).map(|lane| gauge!(name, "lane" => lane.to_string())).collect();
         gauge!("ingest_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!("ingest_in_flight_limit_bytes").set(float(in_flight_limit_bytes));
         Self {
@@ -119,8 +116,6 @@ impl Metrics {
             http_requests: routes.chain([NO_ROUTE]).map(|route| (route, by_class(route))).collect(),
             connections: gauge!("ingest_connections"),
             ready: gauge!("ingest_ready"),
-            stream_bytes: by_lane("ingest_stream_bytes"),
-            stream_fill_ratio: by_lane("ingest_stream_fill_ratio"),
             database_idle: gauge!("ingest_database_connections", "state" => "idle"),
             database_in_use: gauge!("ingest_database_connections", "state" => "in_use"),
             keys_age_seconds: gauge!("ingest_keys_age_seconds"),
@@ -215,13 +210,11 @@ impl Metrics {
 
     /// How full a lane's stream is.
     pub fn stream_fill(&self, lane: u16, bytes: u64, max_bytes: i64) {
-        let lane = usize::from(lane);
+        let lane = lane.to_string();
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let (bytes, max_bytes) = (bytes as f64, max_bytes.max(1) as f64);
-        if let (Some(held), Some(ratio)) = (self.stream_bytes.get(lane), self.stream_fill_ratio.get(lane)) {
-            held.set(bytes);
-            ratio.set(bytes / max_bytes);
-        }
+        gauge!("ingest_stream_bytes", "lane" => lane.clone()).set(bytes);
+        gauge!("ingest_stream_fill_ratio", "lane" => lane).set(bytes / max_bytes);
     }
 
     /// The database pool.

@@ -287,7 +287,8 @@ mod tests {
     #[test]
     fn a_database_and_a_stream_of_different_layouts_are_told_apart() {
         let said = |of_stream, of_database, sealed| {
-            let stream = StreamState { layout: Layout { epoch: of_stream, ..Layout::first(2, 1) }, sealed, ..stream(1, 9) };
+            let stream =
+                StreamState { layout: Layout { epoch: of_stream, ..Layout::first(2, 1) }, sealed, ..stream(1, 9) };
             let record = LaneRecord { generation: "g1".into(), trimmed_to: 0, epoch: of_database };
             gap(&Lane::new("EVENTS", 0), &stream, &record, &[], |_| None).unwrap_or_default()
         };

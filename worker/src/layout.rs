@@ -65,11 +65,16 @@ pub struct Start {
     pub batch_id: Option<String>,
 }
 
-/// Replaces all positions by those of a layout, without owners, so that whoever holds a partition is fenced out; the books count from
-/// there. In the caller's transaction, which must be the owner's of the schema.
-pub async fn replace(transaction: &mut PgConnection, layout: Layout, starts: &[Start]) -> Result<(), sqlx::Error> {
-    // In the order in which a worker that leaves locks them.
+/// Locks all positions, in the order in which a worker that leaves locks them; forgets who works, as they come anew. Gives back where
+/// each partition stands, with its lane.
+pub async fn lock(transaction: &mut PgConnection) -> Result<Vec<(i32, i64)>, sqlx::Error> {
     sqlx::query("DELETE FROM workers").execute(&mut *transaction).await?;
+    sqlx::query_as("SELECT lane, last_seq FROM partitions ORDER BY partition FOR UPDATE").fetch_all(transaction).await
+}
+
+/// Replaces all positions by those of a layout, without owners, so that whoever holds a partition is fenced out; the books count from
+/// there. In the transaction that has [`lock`]ed them, which must be the owner's of the schema.
+pub async fn replace(transaction: &mut PgConnection, layout: Layout, starts: &[Start]) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM partitions").execute(&mut *transaction).await?;
     sqlx::query("DELETE FROM lanes").execute(&mut *transaction).await?;
     for start in starts {
@@ -114,7 +119,8 @@ pub async fn set(transaction: &mut PgConnection, layout: Layout) -> Result<(), s
         .await?;
     if epoch > 0 {
         sqlx::query(
-            "INSERT INTO layouts (epoch, partitions, lanes, taken_at, finished_at) VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp())
+            "INSERT INTO layouts (epoch, partitions, lanes, lanes_before, taken_at, finished_at)
+             VALUES ($1, $2, $3, $3, clock_timestamp(), clock_timestamp())
              ON CONFLICT (epoch) DO NOTHING",
         )
         .bind(epoch)

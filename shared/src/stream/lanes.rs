@@ -255,10 +255,7 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
     expect(config.max_age.is_zero(), "it must have no max_age: events may wait longer");
     expect(config.max_messages <= 0, "it must have no max_msgs");
     expect(!config.no_ack, "it must acknowledge");
-    expect(
-        sealed || config.subjects == [lane.at_epoch(layout.epoch).subject],
-        "it must have exactly its own subject",
-    );
+    expect(sealed || config.subjects == [lane.at_epoch(layout.epoch).subject], "it must have exactly its own subject");
     expect(
         !matches!(config.persist_mode, Some(async_nats::jetstream::stream::PersistenceMode::Async)),
         "its persist mode must not be async: it switches sync_interval off",

@@ -4,15 +4,15 @@
 
 use std::time::Duration;
 
-use shared::stream::connection;
 use shared::domain::layout::Layout;
+use shared::stream::connection;
 use shared::stream::lanes::{self, Lane, StreamState};
 use sqlx::PgPool;
 
 use super::{owner_is_needed, pool, say};
+use crate::Problem;
 use crate::layout::{self, Start};
 use crate::settings::Settings;
-use crate::Problem;
 
 /// Runs the command.
 pub async fn adopt_stream() -> Result<(), Problem> {
@@ -121,6 +121,7 @@ async fn follow(pool: &PgPool, layout: Layout, adopted: &[(Lane, StreamState, i6
     let starts: Vec<Start> = adopted.iter().map(start).collect();
     let mut transaction = pool.begin().await?;
     let done = async {
+        layout::lock(&mut transaction).await?;
         layout::set(&mut transaction, layout).await?;
         layout::replace(&mut transaction, layout, &starts).await
     };

@@ -28,7 +28,7 @@ pub async fn work(owner: Assignment, mut layouts: watch::Receiver<Layout>) {
         }
         if !owner.stop.is_stopping() {
             let now = *layouts.borrow();
-            tracing::info!(before = %layout, %now, "the layout changed: beginning anew");
+            tracing::warn!(before = %layout, %now, "another layout is in force (the first one is that of the settings): beginning anew");
         }
     }
 }

@@ -8,8 +8,8 @@ use super::buffer::Buffer;
 use super::owner::End;
 use super::session::{Session, positions};
 use super::{leases, share};
+use crate::metrics;
 use crate::status::State;
-use crate::{layout, metrics};
 
 /// Between signs of life: a tenth of the lease, but not longer than this.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(500);
@@ -18,13 +18,7 @@ impl Session<'_> {
     /// Shows a sign of life, and brings what is owned towards the fair share.
     pub(super) async fn heartbeat(&mut self) -> Result<(), End> {
         self.heartbeat_due = Instant::now() + (self.me.lease / 10).min(LONGEST_INTERVAL);
-        if let Some(layout) = layout::recorded(&mut self.database).await?
-            && layout != self.owner.layout
-        {
-            // Of the layout before nothing is left to own, and everything was flushed.
-            self.owner.layouts.send_replace(layout);
-            return Err(End::Stopped);
-        }
+        self.follow_layout().await?;
         // Positions advance even when no message held anything for this owner.
         if self.buffer.read_to.is_some() {
             self.flush().await?;

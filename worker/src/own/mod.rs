@@ -7,8 +7,8 @@
 
 pub mod behind;
 pub mod buffer;
-pub mod doubt;
 pub mod crew;
+pub mod doubt;
 mod heartbeat;
 pub mod leases;
 pub mod owner;

@@ -78,6 +78,8 @@ impl<'a> Session<'a> {
         let jetstream = lanes::jetstream(owner.stream.client.clone());
         let layout = layout::in_force(&mut database, &jetstream, &settings.pipeline).await?;
         if layout != owner.layout {
+            // Under the layout before it may have ended without a word.
+            leases::leave(&mut database, id).await?;
             owner.layouts.send_replace(layout);
             return Err(End::Stopped);
         }
@@ -149,9 +151,20 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Ends the session when another layout is in force. Then nothing is left to own here, and everything was flushed.
+    pub(super) async fn follow_layout(&mut self) -> Result<(), End> {
+        match layout::recorded(&mut self.database).await? {
+            Some(layout) if layout != self.owner.layout => {
+                self.owner.layouts.send_replace(layout);
+                Err(End::Stopped)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives everything back, as far as the database still listens.
     pub(super) async fn hand_over(mut self) {
-        if let Err(error) = leases::leave(&mut self.database, &self.me).await {
+        if let Err(error) = leases::leave(&mut self.database, self.me.id).await {
             tracing::warn!(owner = self.owner.name, %error, "could not hand the partitions over; their leases will run out");
         }
         if let Some(lock) = self.lock.take() {
@@ -279,6 +292,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let Some((record, all)) = attach::read(&mut self.database, &self.owner.lane).await? else {
+            self.follow_layout().await?;
             return Err(End::Halted(format!("lane {} is not in the database any more", self.me.lane)));
         };
         let mine: Vec<Position> = all.into_iter().filter(|p| self.owned.contains_key(&p.partition)).collect();

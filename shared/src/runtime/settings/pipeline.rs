@@ -31,8 +31,10 @@ static STREAM_MAX_BYTES: Setting = Setting::new(
 );
 static STREAM_REPLICAS: Setting =
     Setting::new("STREAM_REPLICAS", "1", "copies of the stream: 3 on a cluster of three. Used at creation");
-static PARTITIONS: Setting = Setting::new("PARTITIONS", "16", "units of ownership. Used at creation; `worker repartition` changes it later");
-static LANES: Setting = Setting::new("LANES", "1", "streams to spread over. Used at creation; `worker repartition` changes it later");
+static PARTITIONS: Setting =
+    Setting::new("PARTITIONS", "16", "units of ownership. Used at creation; `worker repartition` changes it later");
+static LANES: Setting =
+    Setting::new("LANES", "1", "streams to spread over. Used at creation; `worker repartition` changes it later");
 static RETENTION_DAYS: Setting =
     Setting::new("RETENTION_DAYS", "90", "how long events are kept; the same for all programs");
 static PLACEHOLDER_USER_IDS: Setting = Setting::new(
