@@ -34,6 +34,8 @@ use crate::{Problem, layout};
 
 /// Workers that are this many messages behind are near enough for the pause to be short.
 const NEAR: u64 = 200;
+/// How long a worker may take to show itself.
+const FOR_WORKERS: Duration = Duration::from_secs(5);
 /// Between looks at how far they are.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -98,18 +100,7 @@ impl Repartition {
         if (partitions, lanes) == (before.partitions, before.lanes) {
             return Err(format!("{before} is in force already: say --partitions and --lanes").into());
         }
-        let workers = plan::workers(&scene.pool).await?;
-        let ours = env!("CARGO_PKG_VERSION");
-        if let Some((_, other)) = workers.iter().find(|(_, version)| version != ours) {
-            return Err(
-                format!("a worker of version {other} runs, and this is {ours}: upgrade all of them first").into()
-            );
-        }
-        if let Some(lane) = (0..before.lanes).find(|lane| workers.iter().all(|(at, _)| *at != i32::from(*lane))) {
-            return Err(
-                format!("no worker processes lane {lane}: start one, it has to process what is in the stream").into()
-            );
-        }
+        scene.workers_are_there(before).await?;
         let plan = plan::begin(&scene.pool, before, partitions, lanes).await?;
         scene.go_on(plan).await
     }
@@ -187,6 +178,29 @@ impl Scene {
                 Err(problem) if plan::is_busy(&problem) => tracing::warn!("trying again: {problem}"),
                 Err(problem) => return Err(problem),
             }
+        }
+    }
+
+    /// All lanes have workers, all of this version. One that has just begun may not have shown itself yet.
+    async fn workers_are_there(&self, before: Layout) -> Result<(), Problem> {
+        let ours = env!("CARGO_PKG_VERSION");
+        let begun = Instant::now();
+        loop {
+            let workers = plan::workers(&self.pool).await?;
+            if let Some((_, other)) = workers.iter().find(|(_, version)| version != ours) {
+                return Err(
+                    format!("a worker of version {other} runs, and this is {ours}: upgrade all of them first").into()
+                );
+            }
+            let idle = (0..before.lanes).find(|lane| workers.iter().all(|(at, _)| *at != i32::from(*lane)));
+            let Some(lane) = idle else { return Ok(()) };
+            if begun.elapsed() > FOR_WORKERS {
+                return Err(format!(
+                    "no worker processes lane {lane}: start one, it has to process what is in the stream"
+                )
+                .into());
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
