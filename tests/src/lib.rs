@@ -54,6 +54,7 @@ pub mod migration_rules;
 pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
+pub mod plans;
 pub mod program;
 pub mod proxy;
 pub mod roles;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use shared::domain::layout::Layout;
 use shared::runtime::shutdown::Shutdown;
 use shared::store::catalog::Snapshot;
+use shared::store::failure;
 use shared::stream::connection::Connection;
 use shared::stream::lanes::Lane;
 use sqlx::PgPool;
@@ -82,6 +83,7 @@ pub(super) enum End {
 
 impl From<sqlx::Error> for End {
     fn from(error: sqlx::Error) -> Self {
+        failure::count(&error);
         Self::Again("database", format!("the database: {error}"))
     }
 }
