@@ -9,7 +9,7 @@ use shared::store::schema::{self, MIGRATIONS};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tests::database::TestDatabase;
-use tests::eventually::eventually;
+use tests::eventually::{equal, eventually};
 use tests::load::{Control, Load};
 use tests::migration_rules::findings;
 use tests::oracle::{campaigns, verdict};
@@ -192,12 +192,11 @@ async fn the_programs_of_this_release_work_under_load_while_the_schema_goes_ahea
         let pool = pipeline.database.pool.clone();
         async move { schema::apply(&migrator, &pool).await.map_err(|e| e.to_string()) }
     });
-    eventually("the migrator has tried and let go", async || {
-        let waited = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()";
-        match pipeline.database.number(waited).await {
-            1.. => Ok(()),
-            none => Err(none.to_string()),
-        }
+    eventually("the migrator waits for its lock", async || {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+                        AND query LIKE 'ALTER TABLE users ADD COLUMN score%'";
+        equal(pipeline.database.number(waits).await, 1)
     })
     .await;
     let stored = pipeline.rows().await;

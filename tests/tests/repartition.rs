@@ -9,6 +9,8 @@ use tests::load::{Control, Load, Log};
 use tests::oracle::{campaigns, verdict};
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::{Output, run, start_command};
+use tests::services::Services;
+use tests::stream::TestStream;
 
 fn with_campaigns() -> Setup {
     campaigns().into_iter().fold(Setup::default(), Setup::campaign)
@@ -214,21 +216,23 @@ async fn it_begins_only_where_it_can_end() {
     assert!(refused.contains("none of layout 1"), "{refused}");
 }
 
+/// An event as it lies in the stream.
+fn line(user: &str) -> serde_json::Value {
+    let now = chrono::Utc::now();
+    serde_json::json!({"id": uuid::Uuid::new_v4(), "day": now.date_naive(), "type": "track", "user_id": user, "event": "e",
+        "message_id": user, "timestamp": now, "received_at": now, "source": "by hand"})
+}
+
 #[tokio::test]
 async fn letters_of_before_are_redriven_to_where_their_users_are_now() {
     let mut pipeline = with_campaigns().start().await;
-    let event = |user: &str| {
-        let now = chrono::Utc::now();
-        serde_json::json!({"id": uuid::Uuid::new_v4(), "day": now.date_naive(), "type": "track", "user_id": user, "event": "e",
-            "message_id": user, "timestamp": now, "received_at": now, "source": "by hand"})
-    };
     // Refused by the database, until it is mended.
     let poison = "ALTER TABLE events ADD CONSTRAINT poison CHECK (source <> 'by hand') NOT VALID";
     pipeline.database.pool.execute(poison).await.unwrap();
     for user in 0..20 {
         let user = format!("u-{user}");
         let partition = shared::domain::user_key::UserKey::user(&user).partition(16);
-        pipeline.stream.publish_lines(&[(partition, event(&user).to_string().as_bytes())]).await;
+        pipeline.stream.publish_lines(&[(partition, line(&user).to_string().as_bytes())]).await;
     }
     pipeline.drained().await;
     assert_eq!(pipeline.database.number("SELECT count(*) FROM dead_letters").await, 20);
@@ -237,6 +241,38 @@ async fn letters_of_before_are_redriven_to_where_their_users_are_now() {
     pipeline.database.pool.execute("ALTER TABLE events DROP CONSTRAINT poison").await.unwrap();
     let redriven = run("worker", &["dead-letters", "redrive", "--all"], &pipeline.environment_of("worker")).await;
     assert!(redriven.status.success() && redriven.text.contains("redriven 20 letters"), "{}", redriven.text);
+    pipeline.drained().await;
+    assert_eq!(pipeline.rows().await, 20);
+    balances(&pipeline).await;
+}
+
+#[tokio::test]
+async fn what_comes_under_the_layout_before_in_spite_of_all_is_put_aside_and_can_be_redriven() {
+    let mut pipeline = with_campaigns().start().await;
+    to(&mut pipeline, 1, 5, 3).await;
+    pipeline.ready().await;
+    // A node of a cluster that has not heard of the new subject takes the old one for a moment longer.
+    let stream = &pipeline.stream;
+    let info = stream.context.get_stream(&stream.lane.stream).await.unwrap().cached_info().config.clone();
+    let old = stream.lane.at_epoch(0);
+    let subjects = vec![stream.lane.subject.clone(), old.subject.clone()];
+    let both = async_nats::jetstream::stream::Config { subjects, ..info.clone() };
+    stream.context.update_stream(both).await.unwrap();
+    let mut of_before = TestStream::connect(&Services::shared().nats_url, "none", 0).await;
+    of_before.lane = old;
+    let users: Vec<String> = (0..20).map(|n| format!("u-{n}")).collect();
+    let partition = |user: &str| shared::domain::user_key::UserKey::user(user).partition(16);
+    let lines: Vec<(u16, String)> = users.iter().map(|user| (partition(user), line(user).to_string())).collect();
+    let lines: Vec<(u16, &[u8])> = lines.iter().map(|(p, line)| (*p, line.as_bytes())).collect();
+    of_before.publish_lines(&lines).await;
+    stream.context.update_stream(info).await.unwrap();
+    pipeline.drained().await;
+    let letters = "SELECT count(*) FROM dead_letters WHERE events = 20 AND reason LIKE '%redrive it'";
+    assert_eq!((pipeline.rows().await, pipeline.database.number(letters).await), (0, 1));
+    balances(&pipeline).await;
+    pipeline.ready().await;
+    let redriven = run("worker", &["dead-letters", "redrive", "--all"], &pipeline.environment_of("worker")).await;
+    assert!(redriven.status.success() && redriven.text.contains("(20 events)"), "{}", redriven.text);
     pipeline.drained().await;
     assert_eq!(pipeline.rows().await, 20);
     balances(&pipeline).await;

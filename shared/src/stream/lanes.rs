@@ -63,6 +63,12 @@ impl Lane {
         (0..layout.lanes).map(|number| Self::of_epoch(prefix, layout.epoch, number)).collect()
     }
 
+    /// Does a message under this subject belong here? Barriers do.
+    #[must_use]
+    pub fn takes(&self, subject: &str) -> bool {
+        subject == self.subject || subject == self.sealed_subject
+    }
+
     /// The same lane under a layout with this epoch.
     #[must_use]
     pub fn at_epoch(&self, epoch: u32) -> Self {
