@@ -11,13 +11,14 @@ use sqlx::PgPool;
 
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
+use crate::jobs::{self, backups, dead_letters, lag, partitions, retention, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
 use crate::status::Board;
 use crate::{Problem, http, metrics};
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
+const BACKUPS_INTERVAL: Duration = Duration::from_secs(10);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
@@ -111,6 +112,14 @@ fn start_jobs(
             let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
             lead(&p, "audit", async || continuous::look(&scene).await).await?;
             Ok(continuous::show(&p).await?)
+        }
+    });
+    let (lanes, p, j, connection) = (Lane::all(&settings.pipeline), pool.clone(), jetstream.clone(), stream.clone());
+    every(stop, "measuring backups", BACKUPS_INTERVAL, move || {
+        let (lanes, p, j, connection) = (lanes.clone(), p.clone(), j.clone(), connection.clone());
+        async move {
+            connection.must_be_up()?;
+            Ok(backups::measure(&p, &j, &lanes).await?)
         }
     });
     let (lanes, p, connection) = (Lane::all(&settings.pipeline), pool.clone(), stream.clone());
