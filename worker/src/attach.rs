@@ -118,14 +118,15 @@ fn missing(stream: &StreamState, record: &LaneRecord, positions: &[Position]) ->
 fn estimate(missing: RangeInclusive<i64>, record: &LaneRecord, first: Option<&StreamMessage>) -> String {
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let mut said = String::new();
-    if let Some(first) = first {
-        // One message tells the size of its neighbours.
-        let each = first.headers.get(EVENTS_HEADER).and_then(|n| n.as_str().parse().ok()).unwrap_or(1_usize);
-        said = format!(", about {} events, accepted", each.saturating_mul(missing.count()));
-        if let Some(as_of) = record.as_of {
-            said.push_str(&format!(" after about {}", time(as_of)));
-        }
-        said.push_str(&format!(" and before {}", time(first.time)));
+    // One message tells the size of its neighbours.
+    if let Some(each) = first.and_then(|m| m.headers.get(EVENTS_HEADER)?.as_str().parse::<usize>().ok()) {
+        said = format!(", about {} events", each.saturating_mul(missing.count()));
+    }
+    let since = record.as_of.map(|at| format!("after about {}", time(at)));
+    let until = first.map(|first| format!("before {}", time(first.time)));
+    let span: Vec<String> = since.into_iter().chain(until).collect();
+    if !span.is_empty() {
+        said.push_str(&format!(", accepted {}", span.join(" and ")));
     }
     said + ". If an older backup of the database was restored, a newer one may hold them"
 }
