@@ -140,6 +140,39 @@ async fn a_server_is_restored_to_its_last_archived_moment_or_to_any_time_before(
     assert_whole(&pipeline, [first, second, third, fourth]).await;
     let backups = "SELECT count(*) FROM backups WHERE finished_at IS NOT NULL AND removed_at IS NULL";
     assert_eq!(pipeline.database.number(backups).await, 1, "the restored backup is registered");
+
+    // The next one needs nothing of what was archived before it.
+    back_up(&pipeline, "base", &folder);
+    let (here, wal) = (folder.path().to_string_lossy(), archive.path().join("wal"));
+    let segments = || std::fs::read_dir(&wal).unwrap().filter(|f| f.as_ref().unwrap().file_name().len() == 24).count();
+    assert!(segments() > 1);
+    let arguments = ["prune", &here, "--keep", "1", "--wal", &wal.to_string_lossy()];
+    deploy("backup", &arguments, &[("DATABASE_URL", &pipeline.database.url)]);
+    assert_eq!(pipeline.database.number(backups).await, 1);
+    assert_eq!(segments(), 0, "archived WAL is left that no backup needs");
+}
+
+#[test]
+fn a_segment_is_archived_whole_and_never_overwritten() {
+    let folder = Folder::new("archive");
+    let archive = folder.path().to_string_lossy().into_owned();
+    let settings = deploy("backup", &["wal", &archive], &[]);
+    let command = &settings.iter().find(|(key, _)| key.trim() == "archive_command").expect("a command").1;
+    let command = command.trim().trim_matches('\'');
+    let archive_as = |name: &str, content: &[u8]| {
+        let segment = folder.path().join("segment");
+        std::fs::write(&segment, content).unwrap();
+        let command = command.replace("%p", &segment.to_string_lossy()).replace("%f", name);
+        std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success()
+    };
+    let first = [vec![7; 3 << 20], vec![0; 5 << 20]].concat();
+    assert!(archive_as("0001", &first));
+    assert!(archive_as("0001", &first), "the same one may come again");
+    assert!(!archive_as("0001", b"of another server"));
+    assert_eq!(std::fs::read(folder.path().join("0001")).unwrap(), first);
+    std::fs::write(folder.path().join(".0002.part"), vec![9; 100]).unwrap();
+    assert!(archive_as("0002", b"after one that was cut off"));
+    assert_eq!(std::fs::read(folder.path().join("0002")).unwrap(), b"after one that was cut off");
 }
 
 #[tokio::test]
