@@ -53,6 +53,7 @@ pub mod metrics;
 pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
+pub mod plans;
 pub mod program;
 pub mod proxy;
 pub mod roles;

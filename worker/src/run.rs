@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use chrono::Utc;
 use shared::runtime::{prometheus, shutdown::Shutdown};
-use shared::store::{catalog, connection};
+use shared::store::{catalog, connection, failure};
 use shared::stream::lanes::{self, Lane};
 use sqlx::PgPool;
 
+use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, backups, dead_letters, lag, partitions, retention, trim};
+use crate::jobs::{self, backups, dead_letters, lag, partitions, retention, spans, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
 use crate::status::Board;
@@ -87,6 +88,7 @@ fn start_jobs(
         async move {
             let today = jobs::today(&p).await?;
             lead(&p, "partitions", async || partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
+            lead(&p, "spans", async || spans::note(&p).await.map(|_| ())).await?;
             let days = s.pipeline.retention_days;
             lead(&p, "retention", async || retention::drop_expired(&p, today, days).await.map(|_| ())).await
         }
@@ -166,6 +168,10 @@ where
                     interval
                 }
                 Err(problem) => {
+                    match problem.downcast_ref() {
+                        Some(AttachError::Database(error)) => failure::count(error),
+                        _ => failure::count_behind(problem.as_ref()),
+                    }
                     if problem.to_string() != failing {
                         failing = problem.to_string();
                         tracing::warn!(job = name, "failed, and is tried again: {problem}");

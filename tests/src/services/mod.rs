@@ -14,9 +14,11 @@ use crate::image::Image;
 
 mod nats;
 mod postgres;
+mod standby;
 
 pub use nats::PrivateNats;
 pub use postgres::PrivatePostgres;
+pub use standby::Standby;
 
 /// Addresses of one PostgreSQL and one NATS.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal};
 
-use super::{Ground, deploy, is_alive, pid, send, value, wait_for_end};
+use super::{Ground, Standby, deploy, is_alive, pid, send, value, wait_for_end};
 use crate::folder::Folder;
 use crate::image::Image;
 
@@ -39,6 +39,12 @@ impl PrivatePostgres {
         Self::start_with(Ground::Folder(Folder::new("postgres")), &["--archive", &archive.to_string_lossy()])
     }
 
+    /// A standby that follows this server.
+    #[must_use]
+    pub fn standby(&self) -> Standby {
+        Standby::of(&self.folder)
+    }
+
     fn start_on(ground: Ground) -> Self {
         Self::start_with(ground, &[])
     }
@@ -53,6 +59,16 @@ impl PrivatePostgres {
     fn home(&self) -> PathBuf {
         let home = std::fs::read_to_string(self.folder.join("moved-to"));
         home.map_or_else(|_| self.folder.clone(), |path| PathBuf::from(path.trim()))
+    }
+
+    /// Everything that the server has logged.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let log = self.home().join("postgres.log");
+        String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_else(|e| panic!("{}: {e}", log.display()))).into_owned()
     }
 
     /// The process that all others of it are children of.

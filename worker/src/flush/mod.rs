@@ -1,7 +1,7 @@
 //! One flush: everything that was read, with all its effects and the new positions, in one transaction.
 //!
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] ([`resends`], events,
-//! then, only for events that were new, what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
+//! then, only for events that were new, their [`spans`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
 //! that they are [`duplicates`]) →
 //! [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
@@ -17,12 +17,14 @@ pub mod dead_letters;
 pub mod duplicates;
 pub mod effects;
 pub mod fence;
+pub mod holds;
 pub mod known;
 pub mod matches;
 pub mod poison;
 pub mod profiles;
 pub mod resends;
 pub mod rows;
+pub mod spans;
 pub mod sqlstate;
 pub mod totals;
 pub mod walk;
@@ -35,6 +37,7 @@ use shared::domain::event::Event;
 use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
 use shared::runtime::failpoint;
+use shared::store::failure;
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
@@ -105,6 +108,7 @@ pub enum FlushError {
 impl FlushError {
     /// Sorts a failure that does not concern single rows.
     fn of(error: sqlx::Error, days: impl FnOnce() -> BTreeSet<NaiveDate>) -> Self {
+        failure::count(&error);
         match sqlstate::class(&error) {
             Class::MissingPartition => Self::MissingPartition(days()),
             Class::Wait => Self::Wait(error),
@@ -142,7 +146,8 @@ pub async fn flush(
     }
 
     let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
-    let plan = effects::Plan { context, today, oldest_kept };
+    let held = holds::among(&mut transaction, &incoming, oldest_kept, today).await?;
+    let plan = effects::Plan { context, today, oldest_kept, held };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
 
     let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
