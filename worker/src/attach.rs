@@ -344,7 +344,7 @@ mod tests {
         let said = |of_stream, of_database, sealed| {
             let stream =
                 StreamState { layout: Layout { epoch: of_stream, ..Layout::first(2, 1) }, sealed, ..stream(1, 9) };
-            let record = LaneRecord { generation: "g1".into(), trimmed_to: 0, epoch: of_database };
+            let record = LaneRecord { generation: "g1".into(), trimmed_to: 0, epoch: of_database, as_of: None };
             gap(&Lane::new("EVENTS", 0), &stream, &record, &[], |_| None).unwrap_or_default()
         };
         assert!(said(1, 0, false).contains("Restore a backup taken after it"));
