@@ -51,6 +51,7 @@ pub mod load;
 pub mod matching;
 pub mod meaning;
 pub mod metrics;
+pub mod migration_rules;
 pub mod oracle;
 pub mod parsers;
 pub mod pipeline;

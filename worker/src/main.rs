@@ -7,6 +7,7 @@ use worker::commands::audit::Since;
 use worker::commands::dead_letters::DeadLetters;
 use worker::commands::export_legacy::ExportLegacy;
 use worker::commands::import_legacy::{ImportLegacy, Incomplete};
+use worker::commands::repartition::Repartition;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -26,6 +27,11 @@ enum Command {
     Migrate,
     /// Trusts the streams as they are now, after a gap was reported: positions restart at their first message.
     AdoptStream,
+    /// Changes the number of partitions and lanes while events come in; refuses events for a moment, loses none and keeps their order.
+    ///
+    /// Run it as the owner of the schema, as `migrate`. It may be broken off at any moment, by kill -9 too: run it again without numbers and it
+    /// goes on. Afterwards take a backup: the stream cannot bring one from before up to date.
+    Repartition(Repartition),
     /// Proves that every event has one outcome and the books balance, or lists where they do not, and exits.
     Audit {
         /// Only the hours from then on: a time (2026-11-22T10:00:00Z), a date, or a duration (90m, 24h, 7d). Rows are then not counted.
@@ -52,6 +58,7 @@ async fn main() -> ExitCode {
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
+        Command::Repartition(repartition) => repartition.run().await,
         Command::ImportLegacy(import) => import.run().await,
         Command::ExportLegacy(export) => export.run().await,
         Command::Audit { since } => worker::commands::audit::run(since).await,

@@ -75,6 +75,9 @@ impl ImportLegacy {
         let settings = Settings::from_environment()?;
         let pool = pool(&settings)?;
         let file = if self.dry_run { self.file.clone() } else { self.back_up()? };
+        let way = if self.dry_run { None } else { Some(WayIn::open(&settings, &pool, "ec-worker-import").await?) };
+        // Where an event would go makes no difference to a dry run.
+        let layout = way.as_ref().map_or(settings.pipeline.first_layout, |way| way.layout);
         let scene = Scene {
             settings: &settings,
             pool: &pool,
@@ -82,13 +85,16 @@ impl ImportLegacy {
             terms: Terms {
                 now: Utc::now(),
                 placeholders: &settings.pipeline.placeholders,
-                partitions: settings.pipeline.partitions,
+                partitions: layout.partitions,
             },
             today: jobs::today(&pool).await?,
         };
         let mut rejects = Rejects::new(self.rejects_path());
         let rejected = self.validated(&scene, &file, &mut rejects).await?;
-        let published = if self.dry_run { None } else { Some(self.imported(&scene, &file, &mut rejects).await?) };
+        let published = match way {
+            Some(way) => Some(self.imported(&scene, way, &file, &mut rejects).await?),
+            None => None,
+        };
         if self.verify {
             if let Some(publisher) = published {
                 let mut progress = Progress::start("waiting for the workers", 0);
@@ -169,10 +175,10 @@ impl ImportLegacy {
     async fn imported<'a>(
         &self,
         scene: &'a Scene<'_>,
+        way: WayIn,
         file: &Path,
         rejects: &mut Rejects,
     ) -> Result<Publisher<'a>, Problem> {
-        let way = WayIn::open(scene.settings, scene.pool, "ec-worker-import").await?;
         let mut publisher = Publisher::new(way, scene.pool);
         let mut plan = scene.plan(self.expired);
         let done = import(file, scene.pool, &scene.survey, &mut plan, &mut publisher, rejects).await?;

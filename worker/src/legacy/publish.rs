@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use shared::domain::message::{PLAIN_VERSION, SPECIAL_VERSION};
-use shared::stream::lanes::Lane;
 use shared::stream::sealed::{Answer, Sealed};
 use sqlx::PgPool;
 
@@ -53,8 +52,7 @@ impl<'a> Publisher<'a> {
 
     /// Adds a line; sends what waited if there is no room for it.
     pub async fn add(&mut self, partition: u16, line: Vec<u8>, progress: &mut Progress) {
-        let lanes = u16::try_from(self.lanes.len()).unwrap_or(u16::MAX);
-        let number = usize::from(Lane::of_partition(partition, lanes));
+        let number = usize::from(self.way.layout.lane_of(partition));
         if self.lanes[number].bytes + line.len() > MESSAGE_BYTES {
             self.send(number, progress).await;
         }
