@@ -82,7 +82,7 @@ GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, di
     TO :"ingest", :"worker";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
-GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, features, segments TO :"worker";
+GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, features, layouts, segments TO :"worker";
 GRANT SELECT, INSERT ON conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
 -- Who drops a partition notes it, in the same transaction.
 GRANT INSERT ON removals TO :"events_owner";
@@ -92,8 +92,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON duplicates, holds, workers TO :"worker";
 
 -- read: for people and dashboards. Everything but what opens doors: of api_keys neither hashes nor secrets.
 GRANT SELECT ON _sqlx_migrations, backups, campaign_totals, campaigns, catalog, changes, conversions, day_spans, dead_letters,
-    duplicates, events, features, holds, identity_links, lanes, late_ids, ledger, matches, partitions, removals, segments, users, workers
-    TO :"read";
+    duplicates, events, features, holds, identity_links, lanes, late_ids, layouts, ledger, matches, partitions, removals, segments, users,
+    workers TO :"read";
 GRANT SELECT (id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds) ON api_keys TO :"read";
 -- A question that takes for ever would hold back the removal of old partitions.
 ALTER ROLE :"read" SET default_transaction_read_only = on;

@@ -12,10 +12,14 @@ use std::ops::RangeInclusive;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
 use chrono::{DateTime, SecondsFormat, Utc};
+use shared::domain::layout::Layout;
 use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER};
+use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::StreamError;
 use shared::stream::lanes::{self, Lane, StreamState};
 use sqlx::PgConnection;
+
+use crate::layout;
 
 /// What the database recorded about a lane.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -24,6 +28,8 @@ pub struct LaneRecord {
     pub generation: String,
     /// Everything up to here was processed and may be gone.
     pub trimmed_to: i64,
+    /// Epoch of the layout that the positions are of.
+    pub epoch: i32,
     /// When a position of the lane was last written: of a restored database, about when it was saved.
     pub as_of: Option<DateTime<Utc>>,
 }
@@ -74,6 +80,19 @@ pub fn gap(
         return Some(format!(
             "stream {name} is not the one that was being read: it was created anew (generation {} instead of {})",
             stream.generation, record.generation
+        ));
+    }
+    let (theirs, ours) = (i64::from(stream.layout.epoch), i64::from(record.epoch));
+    if theirs > ours {
+        return Some(format!(
+            "stream {name} is of layout {theirs}, and this database of layout {ours}: it was restored from a backup taken before `worker repartition`, \
+             and what came between the two is not in the stream any more. Restore a backup taken after it"
+        ));
+    }
+    // A sealed one is about to follow.
+    if theirs < ours && !stream.sealed {
+        return Some(format!(
+            "stream {name} is of layout {theirs}, and this database of layout {ours}: an older copy was put back"
         ));
     }
     let (first, last) = (signed(stream.first_seq), signed(stream.last_seq));
@@ -175,29 +194,39 @@ pub async fn load(
     database: &mut PgConnection,
     jetstream: &Context,
     lane: &Lane,
-    settings: &shared::runtime::settings::pipeline::Pipeline,
+    settings: &Pipeline,
+    layout: Layout,
 ) -> Result<(LaneRecord, Vec<Position>), AttachError> {
+    let partitions: Vec<i32> = layout.partitions_of(lane.number).map(i32::from).collect();
     if let Some(found) = read(database, lane).await? {
-        let owed: Vec<i32> = partitions_of(lane, settings.partitions, settings.lanes).collect();
-        if found.1.iter().map(|p| p.partition).ne(owed.iter().copied()) {
+        if found.1.iter().map(|p| p.partition).ne(partitions.iter().copied()) {
             return Err(AttachError::Mismatch(format!(
-                "the database was set up with another cut into partitions than PARTITIONS={} and LANES={}: they are fixed at creation",
-                settings.partitions, settings.lanes
+                "the positions of lane {} in the database are not those of {layout}",
+                lane.number
             )));
         }
         return Ok(found);
     }
-    let stream = match lanes::state(jetstream, lane).await? {
-        Some(stream) => stream,
-        None => lanes::create(jetstream, lane, settings).await?,
-    };
-    if (stream.partitions, stream.lanes) != (settings.partitions, settings.lanes) {
-        return Err(AttachError::Mismatch(format!(
-            "stream {} was made for PARTITIONS={} and LANES={}, and these are {} and {}: they are fixed at creation",
-            lane.stream, stream.partitions, stream.lanes, settings.partitions, settings.lanes
+    // Only a pipeline that was never repartitioned has lanes to be made.
+    let in_force = layout::in_force(database, jetstream, settings).await?;
+    if layout.epoch > 0 {
+        return Err(AttachError::Gap(format!(
+            "the streams are of {layout}, and this database knows nothing of it: restore a backup taken after the last `worker repartition`"
         )));
     }
-    let partitions: Vec<i32> = partitions_of(lane, settings.partitions, settings.lanes).collect();
+    if in_force != layout {
+        return Err(AttachError::Mismatch(format!("lane {} of {layout} is not in the database", lane.number)));
+    }
+    let stream = match lanes::state(jetstream, lane).await? {
+        Some(stream) => stream,
+        None => lanes::create(jetstream, lane, settings, layout).await?,
+    };
+    if stream.layout != layout {
+        return Err(AttachError::Mismatch(format!(
+            "stream {} is of {}, and the first lane of {layout}: is it a copy from before `worker repartition`?",
+            lane.stream, stream.layout
+        )));
+    }
     sqlx::query(
         "WITH lane AS (INSERT INTO lanes (lane, stream, generation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)
          INSERT INTO partitions (partition, lane) SELECT p, $1 FROM unnest($4::int[]) p ON CONFLICT DO NOTHING",
@@ -219,7 +248,8 @@ pub async fn read(
     lane: &Lane,
 ) -> Result<Option<(LaneRecord, Vec<Position>)>, sqlx::Error> {
     let record: Option<LaneRecord> = sqlx::query_as(
-        "SELECT generation, trimmed_to, (SELECT max(updated_at) FROM partitions p WHERE p.lane = l.lane) AS as_of
+        "SELECT generation, trimmed_to, (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch,
+                (SELECT max(updated_at) FROM partitions p WHERE p.lane = l.lane) AS as_of
            FROM lanes l WHERE lane = $1",
     )
     .bind(i32::from(lane.number))
@@ -232,12 +262,6 @@ pub async fn read(
             .fetch_all(database)
             .await?;
     Ok(Some((record, positions)))
-}
-
-/// The partitions that lie in a lane, in order.
-pub fn partitions_of(lane: &Lane, partitions: u16, lanes: u16) -> impl Iterator<Item = i32> {
-    let number = lane.number;
-    (0..partitions).filter(move |&p| Lane::of_partition(p, lanes) == number).map(i32::from)
 }
 
 async fn batch_id_at(jetstream: &Context, lane: &Lane, seq: i64) -> Result<Option<String>, StreamError> {
@@ -262,15 +286,16 @@ mod tests {
             bytes: 0,
             max_bytes: 0,
             messages: 0,
-            partitions: 2,
-            lanes: 1,
+            layout: Layout::first(2, 1),
+            sealed: false,
+            barrier: 0,
             replicas: 1,
             problems: Vec::new(),
         }
     }
 
     fn found(stream: &StreamState, trimmed_to: i64, at: &[(i64, &str)], batches: &[(i64, &str)]) -> Option<String> {
-        let record = LaneRecord { generation: "g1".into(), trimmed_to, as_of: None };
+        let record = LaneRecord { generation: "g1".into(), trimmed_to, epoch: 0, as_of: None };
         let positions: Vec<_> = at
             .iter()
             .zip(0..)
@@ -312,5 +337,18 @@ mod tests {
             let gap = found(&stream, trimmed_to, &[at], batches).unwrap();
             assert!(gap.contains(says), "{gap}");
         }
+    }
+
+    #[test]
+    fn a_database_and_a_stream_of_different_layouts_are_told_apart() {
+        let said = |of_stream, of_database, sealed| {
+            let stream =
+                StreamState { layout: Layout { epoch: of_stream, ..Layout::first(2, 1) }, sealed, ..stream(1, 9) };
+            let record = LaneRecord { generation: "g1".into(), trimmed_to: 0, epoch: of_database, as_of: None };
+            gap(&Lane::new("EVENTS", 0), &stream, &record, &[], |_| None).unwrap_or_default()
+        };
+        assert!(said(1, 0, false).contains("Restore a backup taken after it"));
+        assert!(said(0, 1, false).contains("older copy"));
+        assert_eq!((said(0, 1, true), said(1, 1, false)), (String::new(), String::new()));
     }
 }
