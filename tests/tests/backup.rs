@@ -325,6 +325,17 @@ async fn backups_are_listed_removed_and_found_again_and_a_damaged_one_is_refused
     assert_eq!(std::fs::read_dir(&here).unwrap().count(), 2, "the mark and one backup");
     assert_eq!(pipeline.database.number("SELECT count(*) FROM backups WHERE removed_at IS NULL").await, 1);
 
+    // One that was killed is forgotten after a day.
+    let killed = "INSERT INTO backups (id, kind, location, taken_at)
+                  VALUES ('0badcafe-0000-8000-8000-000000000000', 'dump', (SELECT split_part(location, ':', 1) FROM backups LIMIT 1) || ':' || $1,
+                          now() - interval '2 days')";
+    sqlx::query(killed).bind(&here).execute(&pipeline.database.pool).await.unwrap();
+    let left = Path::new(&here).join(".new-dump-0badcafe");
+    std::fs::create_dir(&left).unwrap();
+    deploy("backup", &["register", &here], &environment);
+    assert!(!left.exists());
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM backups WHERE removed_at IS NULL").await, 1);
+
     let said = deploy_refused("restore", &["dump", &second], &environment);
     assert!(said.contains("is not empty"), "{said}");
     let dump = Path::new(&second).join("database.dump");
