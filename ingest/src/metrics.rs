@@ -274,7 +274,7 @@ mod tests {
             assert!(name.starts_with("ingest_"));
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
         }
-        let metrics = Metrics::register(2, 1, ["/v1/track"].into_iter());
+        let metrics = Metrics::register(1, ["/v1/track"].into_iter());
         assert!(metrics.rejected.contains_key("overloaded") && metrics.rejected.contains_key("too_deep"));
     }
 }

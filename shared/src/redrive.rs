@@ -29,10 +29,14 @@ pub trait Publish {
     /// Why it is closed.
     type Error: Send;
 
-    /// Puts lines, each with its partition, into one message of a lane, and gives back its sequence once it is acknowledged. Takes a few
-    /// seconds at most: locks are held meanwhile.
-    fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>)
-    -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    /// Puts lines, each with its partition, into one message of a lane, of this format version at least, and gives back its sequence
+    /// once it is acknowledged. Takes a few seconds at most: locks are held meanwhile.
+    fn publish(
+        &mut self,
+        lane: u16,
+        version: u16,
+        lines: Vec<(u16, Bytes)>,
+    ) -> impl Future<Output = Result<u64, Self::Error>> + Send;
 }
 
 /// What shall be driven again.
@@ -114,7 +118,7 @@ impl Order {
         };
         for (lane, piece) in by_lane {
             let events = piece.lines.len() as u64;
-            match publish.publish(lane, piece.lines).await {
+            match publish.publish(lane, piece.version, piece.lines).await {
                 Ok(seq) => {
                     step.events += events;
                     for (_, letter) in letters.iter_mut().filter(|(id, _)| piece.letters.contains(id)) {
@@ -144,6 +148,7 @@ impl Order {
             for (partition, line) in again.lines {
                 let piece = by_lane.entry(self.layout.lane_of(partition)).or_default();
                 piece.letters.insert(id);
+                piece.version = piece.version.max(again.version);
                 piece.lines.push((partition, line));
             }
         }
@@ -160,6 +165,7 @@ impl Order {
 #[derive(Default)]
 struct Piece {
     letters: BTreeSet<i64>,
+    version: u16,
     lines: Vec<(u16, Bytes)>,
 }
 

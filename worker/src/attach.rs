@@ -3,10 +3,17 @@
 //!
 //! JetStream starts a consumer beyond a stream's end, or before its beginning, without an error. A stream that was made anew, or an
 //! older copy of its volume put back, would so lose acknowledged events in silence; here it halts the worker, and the gap is named.
+//!
+//! A database that was restored from a backup is older than its stream, and knows less of what was trimmed. As long as the stream
+//! still begins at or before what its positions have not reached, nothing is missing: it is read on from there.
+
+use std::ops::RangeInclusive;
 
 use async_nats::jetstream::Context;
+use async_nats::jetstream::message::StreamMessage;
+use chrono::{DateTime, SecondsFormat, Utc};
 use shared::domain::layout::Layout;
-use shared::domain::message::BATCH_ID_HEADER;
+use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER};
 use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::StreamError;
 use shared::stream::lanes::{self, Lane, StreamState};
@@ -23,6 +30,8 @@ pub struct LaneRecord {
     pub trimmed_to: i64,
     /// Epoch of the layout that the positions are of.
     pub epoch: i32,
+    /// When a position of the lane was last written: of a restored database, about when it was saved.
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 /// Where a partition stands.
@@ -87,11 +96,11 @@ pub fn gap(
         ));
     }
     let (first, last) = (signed(stream.first_seq), signed(stream.last_seq));
-    if first - 1 > record.trimmed_to {
+    if let Some(missing) = missing(stream, record, positions) {
         return Some(format!(
-            "stream {name} begins at message {first}, but only messages up to {} were given up: {} messages are missing",
-            record.trimmed_to,
-            first - 1 - record.trimmed_to
+            "stream {name} begins at message {first}, but only messages up to {} were processed or given up: {} messages are missing",
+            missing.start() - 1,
+            missing.count()
         ));
     }
     for position in positions {
@@ -101,7 +110,8 @@ pub fn gap(
                 "stream {name} ends at message {last}, but partition {partition} has processed message {at}: an older copy was put back"
             ));
         }
-        if at <= record.trimmed_to {
+        // It is gone, and so can't be compared.
+        if at <= record.trimmed_to || at < first {
             continue;
         }
         let found = batch_at(at);
@@ -116,6 +126,30 @@ pub fn gap(
     None
 }
 
+/// The messages that the stream has lost before every partition has processed them.
+fn missing(stream: &StreamState, record: &LaneRecord, positions: &[Position]) -> Option<RangeInclusive<i64>> {
+    let processed = positions.iter().map(|p| p.last_seq).min().unwrap_or(0);
+    let (from, to) = (record.trimmed_to.max(processed) + 1, signed(stream.first_seq) - 1);
+    (from <= to).then_some(from..=to)
+}
+
+/// About how many events these were, when, and where they may still be. `first` is the oldest message that is there.
+fn estimate(missing: RangeInclusive<i64>, record: &LaneRecord, first: Option<&StreamMessage>) -> String {
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut said = String::new();
+    // One message tells the size of its neighbours.
+    if let Some(each) = first.and_then(|m| m.headers.get(EVENTS_HEADER)?.as_str().parse::<usize>().ok()) {
+        said = format!(", about {} events", each.saturating_mul(missing.count()));
+    }
+    let since = record.as_of.map(|at| format!("after about {}", time(at)));
+    let until = first.map(|first| format!("before {}", time(first.time)));
+    let span: Vec<String> = since.into_iter().chain(until).collect();
+    if !span.is_empty() {
+        said.push_str(&format!(", accepted {}", span.join(" and ")));
+    }
+    said + ". If an older backup of the database was restored, a newer one may hold them"
+}
+
 /// Checks a lane against the stream as it is now. The state it was checked with comes back.
 pub async fn verify(
     jetstream: &Context,
@@ -127,7 +161,8 @@ pub async fn verify(
         return Err(AttachError::Gap(format!("stream {} does not exist any more", lane.stream)));
     };
     let mut batches = std::collections::BTreeMap::new();
-    for at in positions.iter().map(|p| p.last_seq).filter(|&at| at > record.trimmed_to) {
+    let there = record.trimmed_to.max(signed(stream.first_seq) - 1);
+    for at in positions.iter().map(|p| p.last_seq).filter(|&at| at > there) {
         if let std::collections::btree_map::Entry::Vacant(entry) = batches.entry(at) {
             entry.insert(batch_id_at(jetstream, lane, at).await?);
         }
@@ -142,7 +177,15 @@ pub async fn verify(
         {
             Err(AttachError::Doubtful(gap))
         }
-        Some(gap) => Err(AttachError::Gap(gap)),
+        Some(mut gap) => {
+            if stream.generation == record.generation
+                && let Some(missing) = missing(&stream, record, positions)
+            {
+                let first = lanes::message(jetstream, lane, stream.first_seq).await?;
+                gap.push_str(&estimate(missing, record, first.as_ref()));
+            }
+            Err(AttachError::Gap(gap))
+        }
     }
 }
 
@@ -205,8 +248,9 @@ pub async fn read(
     lane: &Lane,
 ) -> Result<Option<(LaneRecord, Vec<Position>)>, sqlx::Error> {
     let record: Option<LaneRecord> = sqlx::query_as(
-        "SELECT generation, trimmed_to, (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch
-           FROM lanes WHERE lane = $1",
+        "SELECT generation, trimmed_to, (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch,
+                (SELECT max(updated_at) FROM partitions p WHERE p.lane = l.lane) AS as_of
+           FROM lanes l WHERE lane = $1",
     )
     .bind(i32::from(lane.number))
     .fetch_optional(&mut *database)
@@ -251,7 +295,7 @@ mod tests {
     }
 
     fn found(stream: &StreamState, trimmed_to: i64, at: &[(i64, &str)], batches: &[(i64, &str)]) -> Option<String> {
-        let record = LaneRecord { generation: "g1".into(), trimmed_to, epoch: 0 };
+        let record = LaneRecord { generation: "g1".into(), trimmed_to, epoch: 0, as_of: None };
         let positions: Vec<_> = at
             .iter()
             .zip(0..)
@@ -266,6 +310,17 @@ mod tests {
         assert_eq!(found(&stream(1, 9), 0, &[(5, "b5"), (9, "b9")], &[(5, "b5"), (9, "b9")]), None);
         assert_eq!(found(&stream(6, 9), 5, &[(5, "b5")], &[]), None, "everything before was trimmed");
         assert_eq!(found(&stream(1, 0), 0, &[(0, "")], &[]), None, "an empty stream");
+    }
+
+    #[test]
+    fn a_restored_database_reads_on_as_long_as_nothing_is_missing_that_it_has_not_seen() {
+        let batches = &[(7, "b7"), (8, "b8")];
+        assert_eq!(found(&stream(6, 9), 2, &[(7, "b7"), (8, "b8")], batches), None, "trimmed since, but it was seen");
+        assert_eq!(found(&stream(8, 9), 2, &[(7, "b7"), (8, "b8")], batches), None, "up to the last one seen");
+        let gap = found(&stream(9, 9), 2, &[(7, "b7"), (8, "b8")], batches).unwrap();
+        assert!(gap.contains("up to 7 ") && gap.contains("1 messages are missing"), "{gap}");
+        let gap = found(&stream(7, 9), 2, &[(7, "b7"), (8, "other")], batches).unwrap();
+        assert!(gap.contains("history changed"), "{gap}");
     }
 
     #[test]
@@ -289,7 +344,7 @@ mod tests {
         let said = |of_stream, of_database, sealed| {
             let stream =
                 StreamState { layout: Layout { epoch: of_stream, ..Layout::first(2, 1) }, sealed, ..stream(1, 9) };
-            let record = LaneRecord { generation: "g1".into(), trimmed_to: 0, epoch: of_database };
+            let record = LaneRecord { generation: "g1".into(), trimmed_to: 0, epoch: of_database, as_of: None };
             gap(&Lane::new("EVENTS", 0), &stream, &record, &[], |_| None).unwrap_or_default()
         };
         assert!(said(1, 0, false).contains("Restore a backup taken after it"));

@@ -15,6 +15,7 @@ pub mod flush;
 pub mod http;
 pub mod jobs;
 pub mod layout;
+pub mod legacy;
 pub mod listener;
 pub mod metrics;
 pub mod own;

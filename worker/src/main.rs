@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use worker::commands::audit::Since;
 use worker::commands::dead_letters::DeadLetters;
+use worker::commands::export_legacy::ExportLegacy;
+use worker::commands::import_legacy::{ImportLegacy, Incomplete};
 use worker::commands::repartition::Repartition;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
@@ -39,6 +41,13 @@ enum Command {
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Brings the data.json of the old EmbeddedCraft server in; run again, it adds what is missing and overwrites nothing.
+    ///
+    /// Campaigns, segments and flags are written as the owner of the database (DATABASE_URL); users and events go through the stream, so
+    /// workers must run. Exits with 2 when all was done but some elements could not be imported.
+    ImportLegacy(ImportLegacy),
+    /// Writes campaigns, users, events, flags and segments as a data.json for the old server.
+    ExportLegacy(ExportLegacy),
 }
 
 #[tokio::main]
@@ -50,13 +59,15 @@ async fn main() -> ExitCode {
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
         Command::Repartition(repartition) => repartition.run().await,
+        Command::ImportLegacy(import) => import.run().await,
+        Command::ExportLegacy(export) => export.run().await,
         Command::Audit { since } => worker::commands::audit::run(since).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("worker: {problem}");
-            ExitCode::FAILURE
+            if problem.is::<Incomplete>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

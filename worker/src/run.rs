@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, dead_letters, lag, partitions, retention, spans, trim};
+use crate::jobs::{self, backups, dead_letters, lag, partitions, retention, spans, trim};
 use crate::own::crew;
 use crate::own::owner::Assignment;
 use crate::settings::Settings;
@@ -22,6 +22,7 @@ use crate::status::Board;
 use crate::{Problem, http, metrics};
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
+const BACKUPS_INTERVAL: Duration = Duration::from_secs(10);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
@@ -112,6 +113,14 @@ fn start_jobs(
             let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
             lead(&p, "audit", async || continuous::look(&scene).await).await?;
             Ok(continuous::show(&p).await?)
+        }
+    });
+    let (now, p, j, connection) = (lanes.clone(), pool.clone(), jetstream.clone(), stream.clone());
+    every(stop, "measuring backups", BACKUPS_INTERVAL, move || {
+        let (lanes, p, j, connection) = (now(), p.clone(), j.clone(), connection.clone());
+        async move {
+            connection.must_be_up()?;
+            Ok(backups::measure(&p, &j, &lanes).await?)
         }
     });
     let (p, connection) = (pool.clone(), stream.clone());

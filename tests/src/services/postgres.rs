@@ -1,6 +1,6 @@
 //! A private PostgreSQL, started with `deploy/postgres`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal};
 
@@ -33,6 +33,12 @@ impl PrivatePostgres {
         Self::start_on(Ground::Disk(Image::mounted(mebibytes)))
     }
 
+    /// Makes one that archives its WAL into a folder.
+    #[must_use]
+    pub fn archiving(archive: &Path) -> Self {
+        Self::start_with(Ground::Folder(Folder::new("postgres")), &["--archive", &archive.to_string_lossy()])
+    }
+
     /// A standby that follows this server.
     #[must_use]
     pub fn standby(&self) -> Standby {
@@ -40,8 +46,12 @@ impl PrivatePostgres {
     }
 
     fn start_on(ground: Ground) -> Self {
+        Self::start_with(ground, &[])
+    }
+
+    fn start_with(ground: Ground, options: &[&str]) -> Self {
         let folder = ground.folder("postgres");
-        let lines = deploy("postgres", &["start", &folder.to_string_lossy()], &[]);
+        let lines = deploy("postgres", &[&["start", &*folder.to_string_lossy()], options].concat(), &[]);
         ground.settle();
         Self { folder, ground, url: value(&lines, "DATABASE_URL") }
     }
@@ -132,6 +142,23 @@ impl PrivatePostgres {
     pub fn restart(&self) {
         let lines = deploy("postgres", &["start", &self.folder.to_string_lossy()], &[]);
         assert_eq!(value(&lines, "DATABASE_URL"), self.url, "another process took the port of a private PostgreSQL");
+    }
+
+    /// Where its data is: the folder that `deploy/postgres` was given.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// kill -9, and nothing is left of it but the empty folder.
+    ///
+    /// # Panics
+    /// When its files cannot be removed.
+    pub fn destroy(&self) {
+        self.kill_all();
+        std::fs::remove_dir_all(self.home()).expect("the data can be removed");
+        let _ = std::fs::remove_dir_all(&self.folder);
+        std::fs::create_dir(&self.folder).expect("the folder can be made");
     }
 
     /// Its disk, see [`Self::on_disk`].

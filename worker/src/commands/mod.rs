@@ -4,8 +4,11 @@ pub mod adopt_stream;
 pub mod audit;
 pub mod check;
 pub mod dead_letters;
+pub mod export_legacy;
+pub mod import_legacy;
 pub mod migrate;
 pub mod repartition;
+pub mod way_in;
 
 use shared::store::connection::{self, SessionLimits};
 use sqlx::PgPool;
