@@ -39,7 +39,7 @@ pub async fn check(mut reader: Reader, out: &mut impl Write) -> Result<bool, Fai
 async fn nats(settings: &Settings) -> Result<(), Vec<String>> {
     let connection = stream::connect(&settings.pipeline, NAME).await.map_err(|e| vec![e.to_string()])?;
     stream::wait_until_up(&connection, PATIENCE).await;
-    none(stream_durability::problems(&connection, &settings.pipeline).await)
+    none(stream_durability::check(&connection, &settings.pipeline).await)
 }
 
 async fn postgres(settings: &Settings) -> Vec<(&'static str, Result<(), Vec<String>>)> {

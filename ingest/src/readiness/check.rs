@@ -116,9 +116,9 @@ fn follow(
     if first.is_some() {
         tracing::info!(%before, %now, "the pipeline was repartitioned");
         let kept = if now.epoch == before.epoch + 1 { before.lanes.min(now.lanes) } else { 1 };
-        for number in usize::from(kept)..trusted.len() {
-            trusted[number] = None;
-            readiness.highest[number].store(0, Ordering::Relaxed);
+        for (known, highest) in trusted.iter_mut().zip(&readiness.highest).skip(usize::from(kept)) {
+            *known = None;
+            highest.store(0, Ordering::Relaxed);
         }
         readiness.adoptions.fetch_add(1, Ordering::Relaxed);
     } else if (before.partitions, before.lanes) != (now.partitions, now.lanes) {

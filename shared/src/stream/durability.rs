@@ -61,7 +61,25 @@ impl Examined {
 
 /// Everything that keeps a program from starting; empty when a PubAck can be trusted. See [`examine`].
 pub async fn problems(connection: &Connection, settings: &Pipeline) -> Vec<String> {
-    let mut found = examine(connection, settings).await;
+    said(examine(connection, settings).await)
+}
+
+/// The same, and settings that mislead people: programs work with the layout of the streams, whatever is set.
+pub async fn check(connection: &Connection, settings: &Pipeline) -> Vec<String> {
+    let found = examine(connection, settings).await;
+    let (set, layout) = (settings.first_layout, found.layout.unwrap_or(settings.first_layout));
+    let misled = (set.partitions, set.lanes) != (layout.partitions, layout.lanes);
+    let mut problems = said(found);
+    problems.extend(misled.then(|| {
+        format!(
+            "PARTITIONS={} and LANES={} are set, and {layout} is in force: set these, or run `worker repartition`",
+            set.partitions, set.lanes
+        )
+    }));
+    problems
+}
+
+fn said(mut found: Examined) -> Vec<String> {
     found.wrong.extend(found.repartitioning());
     found.wrong.extend(found.unanswered);
     found.wrong

@@ -33,7 +33,7 @@ pub async fn check() -> Result<(), Problem> {
     connection::wait_until_up(&stream, Duration::from_secs(5)).await;
     report(
         "NATS, its streams and their durability",
-        shared::stream::durability::problems(&stream, &settings.pipeline).await,
+        shared::stream::durability::check(&stream, &settings.pipeline).await,
     );
     if reachable && stream.is_up() {
         let jetstream = lanes::jetstream(stream.client.clone());
