@@ -103,12 +103,13 @@ fn start_jobs(
             Ok(())
         }
     });
-    let (lanes, p, connection) = (Lane::all(&settings.pipeline), pool.clone(), stream.clone());
+    let (s, p, connection) = (settings.clone(), pool.clone(), stream.clone());
     every(stop, "audit", settings.audit_interval, move || {
-        let (lanes, p, connection) = (lanes.clone(), p.clone(), connection.clone());
+        let (s, p, connection) = (s.clone(), p.clone(), connection.clone());
         async move {
             connection.must_be_up()?;
-            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
+            let (lanes, placeholders) = (Lane::all(&s.pipeline), &s.pipeline.placeholders);
+            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes, placeholders };
             lead(&p, "audit", async || continuous::look(&scene).await).await?;
             Ok(continuous::show(&p).await?)
         }

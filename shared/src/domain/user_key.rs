@@ -3,6 +3,7 @@
 //! A partition is a unit of ownership: all events of one user key lie in one partition, in order of arrival, and one
 //! worker at a time applies them. The hash must never change while a stream lives: partitions are fixed at creation.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The identity that order, profile and matches belong to: `user_id` if there is one, else `anonymous_id`.
@@ -15,7 +16,8 @@ pub struct UserKey<'a> {
 }
 
 /// The two id spaces; the same text in each is two different people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyKind {
     /// A known user.
     User,

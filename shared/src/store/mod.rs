@@ -1,5 +1,5 @@
 //! The edge to PostgreSQL that both programs share: connecting, the schema's version, the documents that admins own
-//! with their history, dead letters, and the snapshot of the campaigns.
+//! with their history, dead letters, tombstones of erased people, and the snapshot of the campaigns.
 //!
 //! What only one program does with the database lives in that program.
 
@@ -13,3 +13,4 @@ pub mod durability;
 pub mod occurrences;
 pub mod schema;
 pub mod shown;
+pub mod tombstones;

@@ -20,7 +20,7 @@ pub async fn run(since: Option<Since>) -> Result<(), Problem> {
         return Err("NATS is not connected; check NATS_URL".into());
     }
     let lanes = Lane::all(&settings.pipeline);
-    let scene = Scene { stream: &stream, pool: &pool, lanes: &lanes };
+    let scene = Scene { stream: &stream, pool: &pool, lanes: &lanes, placeholders: &settings.pipeline.placeholders };
     let report = audit(&scene, since.map(|since| since.before(Utc::now()))).await?;
     let findings = &report.findings;
     findings.listed.iter().for_each(|finding| say(&format!("IMBALANCE  {finding}")));
