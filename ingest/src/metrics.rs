@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use shared::domain::violation::Code;
+use shared::store::failure;
 
 use crate::problem::Kind;
 
@@ -19,7 +20,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const NO_ROUTE: &str = "none";
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 24] = [
+pub static ALL: [(&str, &str, &str); 27] = [
     ("ingest_events_received_total", "counter", "events that arrived, readable or not"),
     ("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
     ("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
@@ -44,6 +45,13 @@ pub static ALL: [(&str, &str, &str); 24] = [
     ("ingest_stream_bytes", "gauge", "bytes in the stream of a `lane`"),
     ("ingest_stream_fill_ratio", "gauge", "bytes in the stream of a `lane` over its max_bytes"),
     ("ingest_database_connections", "gauge", "connections to PostgreSQL by `state`: idle or in_use"),
+    ("ingest_database_errors_total", "counter", "statements that failed, by `class` (`shared/src/store/failure.rs`)"),
+    ("ingest_reads_total", "counter", "answers to people that were read from the `server`: database or standby"),
+    (
+        "ingest_standby_lag_seconds",
+        "gauge",
+        "how far DATABASE_READ_URL is behind; -1 without one, or when it cannot say",
+    ),
     ("ingest_keys_age_seconds", "gauge", "age of the key table's snapshot; -1 before the first"),
     ("ingest_catalog_version", "gauge", "version of the campaigns in force; -1 before the first read"),
     ("ingest_inert_documents", "gauge", "campaigns, segments and flags that are malformed and do nothing"),
@@ -72,6 +80,8 @@ pub struct Metrics {
     stream_fill_ratio: Vec<Gauge>,
     database_idle: Gauge,
     database_in_use: Gauge,
+    reads: [(&'static str, Counter); 2],
+    standby_lag_seconds: Gauge,
     keys_age_seconds: Gauge,
     catalog_version: Gauge,
     inert_documents: Gauge,
@@ -98,6 +108,7 @@ impl Metrics {
         let by_class =
             |route| CLASSES.map(|class| counter!("ingest_http_requests_total", "route" => route, "class" => class));
         let by_lane = |name: &'static str| (0..lanes).map(|lane| gauge!(name, "lane" => lane.to_string())).collect();
+        failure::count_as("ingest_database_errors_total");
         gauge!("ingest_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!("ingest_in_flight_limit_bytes").set(float(in_flight_limit_bytes));
         Self {
@@ -123,6 +134,8 @@ impl Metrics {
             stream_fill_ratio: by_lane("ingest_stream_fill_ratio"),
             database_idle: gauge!("ingest_database_connections", "state" => "idle"),
             database_in_use: gauge!("ingest_database_connections", "state" => "in_use"),
+            reads: ["database", "standby"].map(|server| (server, counter!("ingest_reads_total", "server" => server))),
+            standby_lag_seconds: gauge!("ingest_standby_lag_seconds"),
             keys_age_seconds: gauge!("ingest_keys_age_seconds"),
             catalog_version: gauge!("ingest_catalog_version"),
             inert_documents: gauge!("ingest_inert_documents"),
@@ -228,6 +241,16 @@ impl Metrics {
     pub fn database_connections(&self, idle: usize, in_use: usize) {
         self.database_idle.set(float(idle));
         self.database_in_use.set(float(in_use));
+    }
+
+    /// Something was read for people, from this server.
+    pub fn read_from(&self, server: &str) {
+        self.reads.iter().filter(|(name, _)| *name == server).for_each(|(_, reads)| reads.increment(1));
+    }
+
+    /// How far the standby is behind.
+    pub fn standby_lag(&self, lag: Option<Duration>) {
+        self.standby_lag_seconds.set(lag.map_or(-1.0, |lag| lag.as_secs_f64()));
     }
 
     /// The campaigns in force.

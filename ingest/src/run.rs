@@ -30,6 +30,7 @@ use crate::publish::Publisher;
 use crate::readiness::{Readiness, check};
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::standby::Standby;
 use crate::tail::Tail;
 use crate::{router, upkeep};
 
@@ -108,6 +109,16 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let limits = SessionLimits { statement: settings.match_deadline * 9 / 10, ..SessionLimits::default() };
     let look_ups = store::statement_pool(options(limits)?, for_look_ups);
     let pool = store::pool(options(SessionLimits::default())?, for_people);
+    let standby = settings.database_read_url.as_ref().map(|url| {
+        let slow = settings.pipeline.slow_statement;
+        let options = store::options_of(url.expose(), slow, NAME, SessionLimits::default());
+        let options = options.map_err(|e| Failure::start("reading DATABASE_READ_URL")(e.into()))?;
+        Ok::<_, Failure>(Standby::new(store::pool(options, for_people)))
+    });
+    let standby = standby.transpose()?;
+    if standby.is_none() {
+        metrics.standby_lag(None);
+    }
     let (campaigns_in, campaigns) = catalog::channel();
     let (tail, entries) = Tail::new(&settings.pipeline.stream_prefix);
     let drain = settings.drain;
@@ -128,7 +139,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         tail: Arc::new(tail),
         client: connection.client.clone(),
         jetstream: lanes::jetstream(connection.client.clone()),
-        database: Database::new(pool, look_ups, settings.match_deadline),
+        database: Database::new(pool, look_ups, standby, Arc::clone(&metrics), settings.match_deadline),
         metrics: Arc::clone(&metrics),
         metrics_page,
         settings,

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use shared::domain::outcome::Tally;
+use shared::store::failure;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 28] = [
+pub static ALL: [(&str, &str, &str); 29] = [
     (
         "worker_events_read_total",
         "counter",
@@ -43,6 +44,7 @@ pub static ALL: [(&str, &str, &str); 28] = [
         "1 while an owner is halted because going on would skip or misread events: a person must act",
     ),
     ("worker_database_connections", "gauge", "connections of the pool for jobs and checks, by `state`: idle, in_use"),
+    ("worker_database_errors_total", "counter", "statements that failed, by `class` (`shared/src/store/failure.rs`)"),
     ("worker_catalog_version", "gauge", "version of the campaigns in force; -1 before the first read"),
     ("worker_inert_documents", "gauge", "campaigns, segments and flags that are malformed and do nothing"),
     ("worker_build_info", "gauge", "1, with the `version` of this build"),
@@ -88,6 +90,7 @@ pub fn start(build_version: &'static str) {
     for event in ["claimed", "released", "lost"] {
         counter!("worker_partition_changes_total", "event" => event).increment(0);
     }
+    failure::count_as("worker_database_errors_total");
     halted(false);
     gauge!("worker_build_info", "version" => build_version).set(1.0);
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use chrono::Utc;
 use shared::runtime::{prometheus, shutdown::Shutdown};
-use shared::store::{catalog, connection};
+use shared::store::{catalog, connection, failure};
 use shared::stream::lanes::{self, Lane};
 use sqlx::PgPool;
 
+use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
 use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
@@ -158,6 +159,10 @@ where
                     interval
                 }
                 Err(problem) => {
+                    match problem.downcast_ref() {
+                        Some(AttachError::Database(error)) => failure::count(error),
+                        _ => failure::count_behind(problem.as_ref()),
+                    }
                     if problem.to_string() != failing {
                         failing = problem.to_string();
                         tracing::warn!(job = name, "failed, and is tried again: {problem}");

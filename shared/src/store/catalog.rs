@@ -11,8 +11,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, PgPool};
 use tokio::sync::watch;
 
-use super::campaigns;
 use super::documents::{COLUMNS, Stored};
+use super::{campaigns, failure};
 use crate::domain::campaign::{Catalog, Compiled, Contents, Inert};
 use crate::domain::{feature, segment};
 
@@ -63,11 +63,13 @@ impl Loader {
                     away = false;
                 }
                 Ok(None) => away = false,
-                Err(error) if !away => {
-                    tracing::warn!(%error, "campaigns cannot be read; the last ones stay in force");
+                Err(error) => {
+                    failure::count(&error);
+                    if !away {
+                        tracing::warn!(%error, "campaigns cannot be read; the last ones stay in force");
+                    }
                     away = true;
                 }
-                Err(_) => {}
             }
             tokio::time::sleep(poll).await;
         }

@@ -3,7 +3,7 @@
 //! Invariant: everything but the row follows from ids that the database says were new, so an event has its effects once, however often
 //! it comes. Works on any run of consecutive events, so that [`super::poison`] can cut a group in two.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -16,8 +16,10 @@ pub struct Plan<'a> {
     pub context: &'a Context<'a>,
     /// The database's date.
     pub today: NaiveDate,
-    /// Events filed under an earlier day have no partition any more.
+    /// Events filed under an earlier day have no partition any more …
     pub oldest_kept: NaiveDate,
+    /// … but for these days, which are held.
+    pub held: BTreeSet<NaiveDate>,
 }
 
 /// What applying a group did.
@@ -33,7 +35,12 @@ impl Plan<'_> {
     /// The day a row goes to: its own, or, when that partition is gone (a long backlog), the day it was received, or today.
     pub fn day_of(&self, incoming: &Incoming<'_>) -> NaiveDate {
         let received = incoming.event.received_at.date_naive();
-        [incoming.event.day, received].into_iter().find(|day| *day >= self.oldest_kept).unwrap_or(self.today)
+        [incoming.event.day, received].into_iter().find(|day| self.keeps(*day)).unwrap_or(self.today)
+    }
+
+    /// Whether events may be filed under a day.
+    pub fn keeps(&self, day: NaiveDate) -> bool {
+        day >= self.oldest_kept || self.held.contains(&day)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod dead_letters;
 pub mod duplicates;
 pub mod effects;
 pub mod fence;
+pub mod holds;
 pub mod known;
 pub mod matches;
 pub mod poison;
@@ -38,7 +39,7 @@ use shared::domain::event::Event;
 use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
 use shared::runtime::failpoint;
-use shared::store::tombstones;
+use shared::store::{failure, tombstones};
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
@@ -110,6 +111,7 @@ pub enum FlushError {
 impl FlushError {
     /// Sorts a failure that does not concern single rows.
     fn of(error: sqlx::Error, days: impl FnOnce() -> BTreeSet<NaiveDate>) -> Self {
+        failure::count(&error);
         match sqlstate::class(&error) {
             Class::MissingPartition => Self::MissingPartition(days()),
             Class::Wait => Self::Wait(error),
@@ -159,7 +161,8 @@ pub async fn flush(
     }
 
     let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
-    let plan = effects::Plan { context, today, oldest_kept };
+    let held = holds::among(&mut transaction, &incoming, oldest_kept, today).await?;
+    let plan = effects::Plan { context, today, oldest_kept, held };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
 
     let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use shared::store::failure;
 use sqlx::{Executor, PgConnection};
 
 use super::dead_letters::DeadLetter;
@@ -48,6 +49,7 @@ pub async fn apply<'a>(
         transaction.execute("ROLLBACK TO SAVEPOINT apply").await?;
         let middle = range.start + range.len() / 2;
         if let [incoming] = group {
+            failure::count(&error);
             let state = shared::store::connection::sqlstate(&error).unwrap_or_default();
             let count = refused.entry(state.clone()).or_default();
             *count += 1;

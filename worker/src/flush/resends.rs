@@ -60,7 +60,7 @@ async fn recorded(
 fn own_days(late: &[&Incoming<'_>], plan: &Plan<'_>) -> BTreeMap<NaiveDate, Vec<Uuid>> {
     let mut days = BTreeMap::<_, Vec<_>>::new();
     for incoming in late {
-        let own = client_day(incoming.event.id).filter(|day| (plan.oldest_kept..=plan.today).contains(day));
+        let own = client_day(incoming.event.id).filter(|day| *day <= plan.today && plan.keeps(*day));
         if let Some(day) = own.filter(|day| *day != plan.day_of(incoming)) {
             days.entry(day).or_default().push(incoming.event.id);
         }

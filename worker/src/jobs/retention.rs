@@ -27,12 +27,15 @@ pub async fn drop_expired(pool: &PgPool, today: NaiveDate, retention_days: u16) 
     )
     .fetch_all(pool)
     .await?;
+    let held: Vec<NaiveDate> =
+        sqlx::query_scalar("SELECT day FROM holds WHERE until >= $1").bind(today).fetch_all(pool).await?;
+    let goes = |table: &str| day_of(table).filter(|day| *day < oldest && !held.contains(day));
     // Out of the pool, because it acts as another role from here on. (A detach cannot be part of a transaction.)
     let mut connection = pool.acquire().await?.detach();
     become_owner(&mut connection, Until::Close).await?;
     let mut dropped = Vec::new();
     for (table, detaching) in partitions {
-        let Some(day) = day_of(&table).filter(|day| *day < oldest) else { continue };
+        let Some(day) = goes(&table) else { continue };
         // The name was made of digits by us, and read back as such.
         let how = if detaching { "FINALIZE" } else { "CONCURRENTLY" };
         connection.execute(format!("ALTER TABLE events DETACH PARTITION {table} {how}").as_str()).await?;

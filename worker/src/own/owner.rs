@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use shared::runtime::shutdown::Shutdown;
 use shared::store::catalog::Snapshot;
+use shared::store::failure;
 use shared::stream::connection::Connection;
 use shared::stream::lanes::Lane;
 use sqlx::PgPool;
@@ -63,6 +64,7 @@ pub(super) enum End {
 
 impl From<sqlx::Error> for End {
     fn from(error: sqlx::Error) -> Self {
+        failure::count(&error);
         Self::Again("database", format!("the database: {error}"))
     }
 }

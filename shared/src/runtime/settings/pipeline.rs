@@ -46,12 +46,17 @@ static ACCEPT_DATA_LOSS: Setting = Setting::new(
 );
 static CATALOG_POLL: Setting =
     Setting::new("CATALOG_POLL_MILLISECONDS", "500", "how often each process looks whether campaigns changed");
+static SLOW_STATEMENT: Setting = Setting::new(
+    "SLOW_STATEMENT_SECONDS",
+    "1",
+    "statements that take longer are logged, with their names and without values",
+);
 static LOG_FORMAT: Setting = Setting::new("LOG_FORMAT", "json", "`json` or `pretty`");
 static LOG_LEVEL: Setting =
     Setting::new("LOG_LEVEL", "info,async_nats=warn", "a level, or directives such as `info,worker=debug`");
 
 /// Every setting of this group, for the table and `.env.example`.
-pub static ALL: [&Setting; 15] = [
+pub static ALL: [&Setting; 16] = [
     &PROFILE,
     &DATABASE_URL,
     &NATS_URL,
@@ -65,6 +70,7 @@ pub static ALL: [&Setting; 15] = [
     &PLACEHOLDER_USER_IDS,
     &ACCEPT_DATA_LOSS,
     &CATALOG_POLL,
+    &SLOW_STATEMENT,
     &LOG_FORMAT,
     &LOG_LEVEL,
 ];
@@ -108,6 +114,8 @@ pub struct Pipeline {
     pub accept_data_loss: bool,
     /// Poll interval of the catalog.
     pub catalog_poll: Duration,
+    /// A statement that takes longer is logged.
+    pub slow_statement: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged.
@@ -145,6 +153,7 @@ impl Pipeline {
             placeholders: Placeholders::new(reader.list(&PLACEHOLDER_USER_IDS)),
             accept_data_loss,
             catalog_poll: reader.duration(&CATALOG_POLL),
+            slow_statement: reader.duration(&SLOW_STATEMENT),
             log_format: reader.one_of(&LOG_FORMAT, &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]),
             log_level: reader.text(&LOG_LEVEL),
         }
