@@ -29,10 +29,14 @@ pub trait Publish {
     /// Why it is closed.
     type Error: Send;
 
-    /// Puts lines, each with its partition, into one message of a lane, and gives back its sequence once it is acknowledged. Takes a few
-    /// seconds at most: locks are held meanwhile.
-    fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>)
-    -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    /// Puts lines, each with its partition, into one message of a lane, of this format version at least, and gives back its sequence
+    /// once it is acknowledged. Takes a few seconds at most: locks are held meanwhile.
+    fn publish(
+        &mut self,
+        lane: u16,
+        version: u16,
+        lines: Vec<(u16, Bytes)>,
+    ) -> impl Future<Output = Result<u64, Self::Error>> + Send;
 }
 
 /// What shall be driven again.
@@ -108,7 +112,7 @@ impl Order {
         }
         let by_lane = self.by_lane(ready);
         let Some(publish) = publish else {
-            for (letters, lines) in by_lane.into_values() {
+            for Piece { letters, lines, .. } in by_lane.into_values() {
                 step.events += lines.len() as u64;
                 step.redriven.extend(letters.iter().map(|(id, _)| *id));
             }
@@ -116,9 +120,9 @@ impl Order {
             return Ok(step);
         };
         let mut marks = Vec::new();
-        for (lane, (letters, lines)) in by_lane {
+        for (lane, Piece { letters, version, lines }) in by_lane {
             let events = lines.len() as u64;
-            match publish.publish(lane, lines).await {
+            match publish.publish(lane, version, lines).await {
                 Ok(seq) => {
                     let seq = i64::try_from(seq).unwrap_or(i64::MAX);
                     step.events += events;
@@ -141,16 +145,22 @@ impl Order {
         let mut by_lane = BTreeMap::<u16, Piece>::new();
         for (id, again) in ready {
             let partition = again.lines.first().map_or(0, |(partition, _)| *partition);
-            let (letters, lines) = by_lane.entry(Lane::of_partition(partition, self.lanes)).or_default();
-            letters.push((id, again.event_id));
-            lines.extend(again.lines);
+            let piece = by_lane.entry(Lane::of_partition(partition, self.lanes)).or_default();
+            piece.letters.push((id, again.event_id));
+            piece.version = piece.version.max(again.version);
+            piece.lines.extend(again.lines);
         }
         by_lane
     }
 }
 
 /// Letters with their events' ids, and all their lines.
-type Piece = (Vec<(i64, Option<uuid::Uuid>)>, Vec<(u16, Bytes)>);
+#[derive(Default)]
+struct Piece {
+    letters: Vec<(i64, Option<uuid::Uuid>)>,
+    version: u16,
+    lines: Vec<(u16, Bytes)>,
+}
 
 /// Why an identify is passed over.
 const OUTDATED: &str = "it is an identify, and a later one of its user is stored, whose traits it could overwrite";

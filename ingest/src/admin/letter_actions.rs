@@ -213,10 +213,11 @@ struct Way {
 impl Publish for Way {
     type Error = Problem;
 
-    async fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>) -> Result<u64, Problem> {
+    async fn publish(&mut self, lane: u16, version: u16, lines: Vec<(u16, Bytes)>) -> Result<u64, Problem> {
         let bytes = lines.iter().map(|(_, line)| line.len()).sum();
         let share = self.app.budget.take(Importance::Profile, bytes)?;
         let mut packed = Lines::with_capacity(bytes);
+        packed.need_version(version);
         for (partition, line) in &lines {
             packed.push_line(*partition, line);
         }

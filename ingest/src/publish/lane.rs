@@ -98,8 +98,9 @@ impl LaneTask {
     async fn commit(&self, group: Vec<Submission>) {
         let Some(deadline) = group.iter().map(|s| s.deadline).min() else { return };
         let events = group.iter().map(|s| s.lines.len()).sum();
-        let payload = encode(PLAIN_VERSION, Utc::now(), group.iter().flat_map(|s| s.lines.iter()));
-        let message = Sealed::new(PLAIN_VERSION, payload, events);
+        let version = group.iter().map(|s| s.lines.version()).max().unwrap_or(PLAIN_VERSION);
+        let payload = encode(version, Utc::now(), group.iter().flat_map(|s| s.lines.iter()));
+        let message = Sealed::new(version, payload, events);
         let started = Instant::now();
         match self.publish(&message, deadline).await {
             Ok(sequence) => {

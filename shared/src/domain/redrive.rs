@@ -7,8 +7,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::event::{Event, EventType};
-use super::message;
+use super::event::{Event, EventType, Flags};
+use super::message::{self, PLAIN_VERSION, SPECIAL_VERSION};
 use super::user_key::{KeyKind, Placeholders, partition_of_stranger};
 
 /// A letter that can be driven again.
@@ -16,6 +16,8 @@ use super::user_key::{KeyKind, Placeholders, partition_of_stranger};
 pub struct Again {
     /// Of the event, if the letter is one.
     pub event_id: Option<Uuid>,
+    /// The lowest version of a message that may carry them.
+    pub version: u16,
     /// Its lines in order, each with its partition.
     pub lines: Vec<(u16, Bytes)>,
     /// Profiles that it would merge traits into.
@@ -37,7 +39,8 @@ pub struct Identify {
 
 /// Reads a letter's payload anew; the error says why it cannot be driven again.
 pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Result<Again, String> {
-    let mut again = Again { event_id: None, lines: Vec::with_capacity(1), identifies: Vec::new() };
+    let mut again =
+        Again { event_id: None, version: PLAIN_VERSION, lines: Vec::with_capacity(1), identifies: Vec::new() };
     if !payload.contains(&b'\n') {
         let event: Event<'_> =
             serde_json::from_slice(payload).map_err(|error| format!("it still is no event: {error}"))?;
@@ -45,6 +48,7 @@ pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Re
         let partition =
             user.map_or_else(|| partition_of_stranger(event.id, partitions), |user| user.partition(partitions));
         again.event_id = Some(event.id);
+        again.version = version(&event);
         again.identifies.extend(identify(&event, placeholders));
         again.lines.push((partition, payload.clone()));
         return Ok(again);
@@ -57,6 +61,7 @@ pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Re
         for line in segment.lines() {
             // A line that is no event becomes a letter of its own.
             if let Ok(event) = serde_json::from_slice(&line) {
+                again.version = again.version.max(version(&event));
                 again.identifies.extend(identify(&event, placeholders));
             }
             again.lines.push((segment.partition, line));
@@ -65,8 +70,14 @@ pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Re
     if again.lines.is_empty() { Err("it holds no event".to_owned()) } else { Ok(again) }
 }
 
+fn version(event: &Event<'_>) -> u16 {
+    if event.flags.contains(Flags::IMPORTED) { PLAIN_VERSION.max(SPECIAL_VERSION) } else { PLAIN_VERSION }
+}
+
 fn identify(event: &Event<'_>, placeholders: &Placeholders) -> Option<Identify> {
-    let user = event.user_key(placeholders).filter(|_| event.kind == EventType::Identify)?;
+    // What is imported overwrites nothing.
+    let overwrites = event.kind == EventType::Identify && !event.flags.contains(Flags::IMPORTED);
+    let user = event.user_key(placeholders).filter(|_| overwrites)?;
     Some(Identify { event_id: event.id, kind: user.kind, id: user.id.to_owned(), received_at: event.received_at })
 }
 
@@ -93,6 +104,14 @@ mod tests {
         assert_eq!(again.lines, [(UserKey::user("ada").partition(16), Bytes::from(line))]);
         assert_eq!(again.event_id.unwrap().as_u128() & 0xff, 1);
         assert_eq!((again.identifies.len(), again.identifies[0].id.as_str()), (1, "ada"));
+    }
+
+    #[test]
+    fn imported_history_goes_in_a_message_that_says_so_and_overwrites_nothing() {
+        let line = identify_line().replace(r#""source":"s""#, r#""source":"s","flags":32"#);
+        let imported = again(line).unwrap();
+        assert_eq!((imported.version, imported.identifies.len()), (PLAIN_VERSION.max(SPECIAL_VERSION), 0));
+        assert_eq!(again(identify_line()).unwrap().version, PLAIN_VERSION);
     }
 
     #[test]

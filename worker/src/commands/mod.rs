@@ -5,6 +5,7 @@ pub mod audit;
 pub mod check;
 pub mod dead_letters;
 pub mod migrate;
+pub mod way_in;
 
 use shared::store::connection::{self, SessionLimits};
 use sqlx::PgPool;

@@ -66,6 +66,7 @@ pub async fn apply(
     let known = known::rest(transaction, &fresh, times, context).await?;
     let walked = walk::walk(&fresh, known, plan);
     profiles::merge(transaction, &walked.patches).await?;
+    profiles::fill(transaction, &walked.fills).await?;
     profiles::link(transaction, &walked.links).await?;
     matches::insert(transaction, &walked.matches).await?;
     matches::convert(transaction, &walked.conversions).await?;
