@@ -17,7 +17,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
-    campaigns, dead_letters, documents, events, features, gate, history, keys, letter_actions, members, profile,
+    campaigns, dead_letters, documents, erasure_actions, erasures, events, features, gate, history, keys, letter_actions, members, profile,
     segments, users,
 };
 use crate::app::App;
@@ -107,6 +107,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/dead-letters/{id}", get(dead_letters::show)),
         ("/v1/admin/dead-letters/redrive", post(letter_actions::redrive)),
         ("/v1/admin/dead-letters/discard", post(letter_actions::discard)),
+        ("/v1/admin/erasures", get(erasures::list).post(erasure_actions::erase)),
+        ("/v1/admin/erasures/renew", post(erasure_actions::renew)),
+        ("/v1/admin/erasures/{id}", get(erasures::show)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
         ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use worker::commands::audit::Since;
 use worker::commands::dead_letters::DeadLetters;
+use worker::commands::erasures::Erasures;
+use worker::commands::erasures::erase::Erase;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -30,6 +32,11 @@ enum Command {
         #[arg(long, value_name = "TIME|DURATION")]
         since: Option<Since>,
     },
+    /// Erases everything about people, or renews their consent: through the stream, in order with their events.
+    Erase(Erase),
+    /// Lists, shows and verifies erasures and their receipts; carries tombstones to a restored database.
+    #[command(subcommand)]
+    Erasures(Erasures),
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -42,6 +49,8 @@ async fn main() -> ExitCode {
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
+        Command::Erase(erase) => erase.run().await,
+        Command::Erasures(what) => worker::commands::erasures::erasures(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
         Command::Audit { since } => worker::commands::audit::run(since).await,
     };

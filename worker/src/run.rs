@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
+use crate::jobs::{self, dead_letters, erasure, lag, partitions, retention, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
 use crate::status::Board;
@@ -20,6 +20,7 @@ use crate::{Problem, http, metrics};
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
+const ERASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
 pub async fn run() -> Result<(), Problem> {
@@ -121,6 +122,15 @@ fn start_jobs(
         async move {
             connection.must_be_up()?;
             Ok(lag::measure(&p, &j, &lanes).await?)
+        }
+    });
+    let (s, p) = (settings.clone(), pool.clone());
+    every(stop, "erasure", ERASURE_INTERVAL, move || {
+        let (s, p) = (s.clone(), p.clone());
+        async move {
+            let (placeholders, key) = (&s.pipeline.placeholders, s.erasure_signing_key.expose());
+            lead(&p, "erasure", async || erasure::run(&p, placeholders, key).await).await?;
+            Ok(erasure::measure(&p).await?)
         }
     });
     let p = pool.clone();

@@ -4,7 +4,8 @@
 //! flags alike, from a [`resource`] that says what is special about each ([`campaigns`], [`segments`], [`features`]);
 //! [`edit`] writes them, [`if_match`] guards against lost changes, [`history`] lists changes and goes back. The others show
 //! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
-//! [`letter_actions`] drive these again or discard them; and [`keys`] makes and revokes keys.
+//! [`letter_actions`] drive these again or discard them; [`erasure_actions`] erase people, and [`erasures`] are the receipts;
+//! and [`keys`] makes and revokes keys.
 //!
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
@@ -12,6 +13,9 @@ pub mod campaigns;
 pub mod dead_letters;
 pub mod documents;
 pub mod edit;
+pub mod erasure_actions;
+pub mod erasure_request;
+pub mod erasures;
 pub mod events;
 pub mod features;
 pub mod gate;

@@ -90,6 +90,11 @@ impl Placeholders {
         Self(ids.into_iter().filter(|id| !id.is_empty()).collect())
     }
 
+    /// All of them, the empty one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once("").chain(self.0.iter().map(String::as_str))
+    }
+
     /// Is this id one of them?
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {

@@ -4,6 +4,7 @@ pub mod adopt_stream;
 pub mod audit;
 pub mod check;
 pub mod dead_letters;
+pub mod erasures;
 pub mod migrate;
 pub mod way_in;
 

@@ -1,9 +1,10 @@
 //! Jobs that keep the database and the streams in shape. Every worker runs them; each has one leader at a time.
 //!
-//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones; [`trim`] purges processed messages; [`lag`] and
-//! [`dead_letters`] only measure, in every worker.
+//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones; [`trim`] purges processed messages; [`erasure`] sweeps up
+//! after erasures; [`lag`] and [`dead_letters`] only measure, in every worker.
 
 pub mod dead_letters;
+pub mod erasure;
 pub mod lag;
 pub mod leader;
 pub mod partitions;
