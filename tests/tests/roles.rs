@@ -169,7 +169,11 @@ async fn the_reading_role_reads_every_table_but_no_key_and_writes_none() {
                    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
     let not_readable = format!("{tables} AND NOT has_table_privilege('ec_read', oid, 'SELECT')");
     let not_readable = names(&database.pool, &not_readable).await;
-    assert_eq!(not_readable, ["api_keys", "erasure_secrets"], "deploy/lib/roles.sql should say who may read a new table");
+    assert_eq!(
+        not_readable,
+        ["api_keys", "erasure_secrets"],
+        "deploy/lib/roles.sql should say who may read a new table"
+    );
     let can_write = "has_table_privilege('ec_read', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
                      OR has_any_column_privilege('ec_read', oid, 'INSERT, UPDATE, REFERENCES')";
     let can_write = names(&database.pool, &format!("{tables} AND ({can_write})")).await;

@@ -7,6 +7,7 @@ use worker::commands::audit::Since;
 use worker::commands::dead_letters::DeadLetters;
 use worker::commands::erasures::Erasures;
 use worker::commands::erasures::erase::Erase;
+use worker::commands::export_user::ExportUser;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -37,6 +38,8 @@ enum Command {
     /// Lists, shows and verifies erasures and their receipts; carries tombstones to a restored database.
     #[command(subcommand)]
     Erasures(Erasures),
+    /// Writes everything that is stored about a user into one JSON file.
+    ExportUser(ExportUser),
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -49,6 +52,7 @@ async fn main() -> ExitCode {
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
+        Command::ExportUser(export) => export.run().await,
         Command::Erase(erase) => erase.run().await,
         Command::Erasures(what) => worker::commands::erasures::erasures(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,

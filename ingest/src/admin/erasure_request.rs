@@ -111,8 +111,12 @@ mod tests {
 
     #[test]
     fn people_are_named_in_one_way_and_each_once() {
-        let wanted = check_text(r#"{"users":["b","a","b"],"mode":"anonymise","keep_properties":["price"]}"#, false).unwrap();
-        assert_eq!((wanted.kind, wanted.ids, wanted.mode), (KeyKind::User, vec!["a".into(), "b".into()], Mode::Anonymise));
+        let wanted =
+            check_text(r#"{"users":["b","a","b"],"mode":"anonymise","keep_properties":["price"]}"#, false).unwrap();
+        assert_eq!(
+            (wanted.kind, wanted.ids, wanted.mode),
+            (KeyKind::User, vec!["a".into(), "b".into()], Mode::Anonymise)
+        );
         assert_eq!(check_text(r#"{"anonymous_id":"v"}"#, true).unwrap().kind, KeyKind::Anonymous);
     }
 

@@ -79,6 +79,7 @@ use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, receipt
         admin::erasure_actions::erase,
         admin::erasure_actions::renew,
         admin::erasures::show,
+        admin::user_export::export,
         admin::keys::list,
         admin::keys::create,
         admin::keys::change,

@@ -133,7 +133,8 @@ mod tests {
             by: "ops".to_owned(),
             reason: None,
         };
-        let erase = Erase { request: request.clone(), mode: Mode::Anonymise, keep_properties: vec!["price".to_owned()] };
+        let erase =
+            Erase { request: request.clone(), mode: Mode::Anonymise, keep_properties: vec!["price".to_owned()] };
         for control in [Control::Erase(erase), Control::RenewConsent(request)] {
             let line = control.to_line().unwrap();
             assert!(Control::is_one(&line) && !line.contains(&b'\n'));

@@ -15,4 +15,5 @@ pub mod failure;
 pub mod occurrences;
 pub mod schema;
 pub mod shown;
+pub mod subject_access;
 pub mod tombstones;

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod check;
 pub mod dead_letters;
 pub mod erasures;
+pub mod export_user;
 pub mod migrate;
 pub mod way_in;
 

@@ -73,7 +73,8 @@ fn concerns(payload: &[u8], bounds: &Bounds, placeholders: &Placeholders) -> boo
     let Some(key) = event.user_key(placeholders) else { return false };
     let keys = bounds.kinds.iter().zip(&bounds.ids).zip(&bounds.until);
     keys.into_iter().any(|((kind, id), until)| {
-        (*kind, id.as_str()) == (key.kind.as_str(), key.id) && Tombstone { renewed_at: *until }.covers(event.happened_at())
+        (*kind, id.as_str()) == (key.kind.as_str(), key.id)
+            && Tombstone { renewed_at: *until }.covers(event.happened_at())
     })
 }
 

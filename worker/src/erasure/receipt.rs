@@ -39,7 +39,8 @@ impl Signer {
 
     /// Signs a statement.
     pub fn sign(&self, statement: &Value) -> Result<String, Problem> {
-        let header = json!({"alg": "EdDSA", "typ": "erasure-receipt+jwt", "kid": key_id(self.pair.public_key().as_ref())});
+        let header =
+            json!({"alg": "EdDSA", "typ": "erasure-receipt+jwt", "kid": key_id(self.pair.public_key().as_ref())});
         let text = format!("{}.{}", encoded(&header)?, encoded(statement)?);
         let signature = self.pair.sign(text.as_bytes());
         Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
@@ -59,7 +60,10 @@ async fn stored_seed(pool: &PgPool) -> Result<Vec<u8>, Problem> {
     let mut seed = vec![0; SEED_BYTES];
     SystemRandom::new().fill(&mut seed).map_err(|_| "the system gives no random bytes")?;
     // Whoever comes first makes it.
-    sqlx::query("UPDATE erasure_secrets SET signing_key = $1 WHERE signing_key IS NULL").bind(seed).execute(pool).await?;
+    sqlx::query("UPDATE erasure_secrets SET signing_key = $1 WHERE signing_key IS NULL")
+        .bind(seed)
+        .execute(pool)
+        .await?;
     Ok(sqlx::query_scalar("SELECT signing_key FROM erasure_secrets").fetch_one(pool).await?)
 }
 

@@ -78,12 +78,7 @@ fn links_before<'a>(events: &'a [Incoming<'a>], order: &Order<'_>, context: &Con
     links.filter(|_| key.kind == KeyKind::User).map(|(_, anonymous_id)| anonymous_id).collect()
 }
 
-async fn erase(
-    transaction: &mut PgConnection,
-    erase: &Erase,
-    links: &[&str],
-    salt: &Salt,
-) -> Result<(), sqlx::Error> {
+async fn erase(transaction: &mut PgConnection, erase: &Erase, links: &[&str], salt: &Salt) -> Result<(), sqlx::Error> {
     let request = &erase.request;
     let linked: Vec<(String, bool)> = match request.kind {
         KeyKind::Anonymous => Vec::new(),

@@ -19,10 +19,10 @@ use shared::domain::traits::Traits;
 use shared::domain::user_key::{Placeholders, UserKey};
 use shared::store::occurrences;
 
+use super::Incoming;
 use super::effects::Plan;
 use super::known::{Known, Times};
 use super::matches::{Conversion, Match};
-use super::Incoming;
 
 /// What the walk found.
 #[derive(Debug, Default)]

@@ -91,7 +91,9 @@ impl Erase {
         if self.wait {
             let ids: Vec<Uuid> = requests.into_iter().map(|(id, _)| id).collect();
             wait(&pool, &ids).await?;
-            say("everything that was stored is gone; the receipts are provisional until the stream is trimmed and older backups are gone");
+            say(
+                "everything that was stored is gone; the receipts are provisional until the stream is trimmed and older backups are gone",
+            );
         }
         Ok(())
     }
@@ -107,11 +109,13 @@ impl Erase {
         if ids.is_empty() {
             return Err("say who is meant: ids, or --file with one id a line".into());
         }
-        let is_wrong = |id: &&String| {
-            settings.pipeline.placeholders.contains(id) || id.len() > ID_BYTES || id.contains('\0')
-        };
+        let is_wrong =
+            |id: &&String| settings.pipeline.placeholders.contains(id) || id.len() > ID_BYTES || id.contains('\0');
         match ids.iter().find(is_wrong) {
-            Some(id) => Err(format!("{id:?} is nobody's id: it stands for strangers, or is longer than {ID_BYTES} bytes").into()),
+            Some(id) => {
+                Err(format!("{id:?} is nobody's id: it stands for strangers, or is longer than {ID_BYTES} bytes")
+                    .into())
+            }
             None => Ok(ids),
         }
     }
@@ -154,11 +158,10 @@ impl Erase {
 async fn wait(pool: &PgPool, ids: &[Uuid]) -> Result<(), Problem> {
     let bar = ProgressBar::new(ids.len() as u64);
     loop {
-        let done: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM erasures WHERE id = ANY($1) AND state <> 'sweeping'")
-                .bind(ids)
-                .fetch_one(pool)
-                .await?;
+        let done: i64 = sqlx::query_scalar("SELECT count(*) FROM erasures WHERE id = ANY($1) AND state <> 'sweeping'")
+            .bind(ids)
+            .fetch_one(pool)
+            .await?;
         let done = u64::try_from(done).unwrap_or(0);
         bar.set_position(done);
         if done >= ids.len() as u64 {

@@ -89,7 +89,9 @@ async fn import(pool: &PgPool, file: &PathBuf) -> Result<u64, Problem> {
     };
     let head = next()?;
     if head["tombstones"] != VERSION {
-        return Err(format!("it is no file of tombstones that this program reads (version {})", head["tombstones"]).into());
+        return Err(
+            format!("it is no file of tombstones that this program reads (version {})", head["tombstones"]).into()
+        );
     }
     let salt = head["salt"].as_str().and_then(|text| STANDARD.decode(text).ok()).ok_or("it has no salt")?;
     let mut transaction = pool.begin().await?;
@@ -122,7 +124,10 @@ async fn take_salt(transaction: &mut PgConnection, salt: &[u8]) -> Result<(), Pr
     .execute(transaction)
     .await?;
     match taken.rows_affected() {
-        0 => Err("it is of another deployment: its salt is another one, and this database has tombstones of its own".into()),
+        0 => {
+            Err("it is of another deployment: its salt is another one, and this database has tombstones of its own"
+                .into())
+        }
         _ => Ok(()),
     }
 }
