@@ -92,23 +92,32 @@ impl Database {
         ended(tokio::time::timeout(PATIENCE, tokio::spawn(work(self.pool.clone()))).await)
     }
 
-    /// The same for what people only read, and what may be a moment old: asks the standby while it can be asked.
-    pub async fn read<T, F>(&self, work: impl FnOnce(PgPool) -> F) -> Result<T, Problem>
+    /// The same for what people only read, and what may be a moment old: asks the standby while it can be asked, and the database when
+    /// the standby fails.
+    pub async fn read<T, F>(&self, work: impl FnOnce(PgPool) -> F + Clone) -> Result<T, Problem>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     {
-        let Some((standby, pool)) = self.standby.as_ref().and_then(|standby| Some((standby, standby.pool()?))) else {
-            self.metrics.read_from("database");
-            return self.run(work).await;
-        };
-        self.metrics.read_from("standby");
-        let result = tokio::time::timeout(PATIENCE, tokio::spawn(work(pool.clone()))).await;
-        let ended_by_its_length = |error: &sqlx::Error| sqlstate(error).as_deref() == Some(QUERY_CANCELED);
-        if !matches!(&result, Ok(Ok(Ok(_)))) && !matches!(&result, Ok(Ok(Err(error))) if ended_by_its_length(error)) {
-            standby.failed();
+        if let Some((standby, pool)) = self.standby.as_ref().and_then(|standby| Some((standby, standby.pool()?))) {
+            let work = work.clone();
+            let result = tokio::time::timeout(PATIENCE, tokio::spawn(work(pool.clone()))).await;
+            match &result {
+                Ok(Ok(Err(error))) if sqlstate(error).as_deref() != Some(QUERY_CANCELED) => {
+                    failure::count(error);
+                    standby.failed();
+                }
+                _ => {
+                    if result.is_err() {
+                        standby.failed();
+                    }
+                    self.metrics.read_from("standby");
+                    return ended(result);
+                }
+            }
         }
-        ended(result)
+        self.metrics.read_from("database");
+        self.run(work).await
     }
 
     /// Something an answer is better with; `None` when it cannot be had quickly. A statement that the database itself ended for its

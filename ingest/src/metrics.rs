@@ -76,8 +76,6 @@ pub struct Metrics {
     http_requests: HashMap<&'static str, [Counter; CLASSES.len()]>,
     connections: Gauge,
     ready: Gauge,
-    stream_bytes: Vec<Gauge>,
-    stream_fill_ratio: Vec<Gauge>,
     database_idle: Gauge,
     database_in_use: Gauge,
     reads: [(&'static str, Counter); 2],
@@ -96,7 +94,7 @@ impl std::fmt::Debug for Metrics {
 impl Metrics {
     /// Registers every metric at zero. `routes` are the label values of requests.
     #[must_use]
-    pub fn register(lanes: u16, in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
+    pub fn register(in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
         for (name, kind, meaning) in ALL {
             match kind {
                 "counter" => metrics::describe_counter!(name, meaning),
@@ -107,7 +105,6 @@ impl Metrics {
         let reasons = Kind::ALL.iter().map(|k| k.code()).chain(Code::ALL.iter().map(|c| c.as_str())).chain([ABANDONED]);
         let by_class =
             |route| CLASSES.map(|class| counter!("ingest_http_requests_total", "route" => route, "class" => class));
-        let by_lane = |name: &'static str| (0..lanes).map(|lane| gauge!(name, "lane" => lane.to_string())).collect();
         failure::count_as("ingest_database_errors_total");
         gauge!("ingest_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!("ingest_in_flight_limit_bytes").set(float(in_flight_limit_bytes));
@@ -130,8 +127,6 @@ impl Metrics {
             http_requests: routes.chain([NO_ROUTE]).map(|route| (route, by_class(route))).collect(),
             connections: gauge!("ingest_connections"),
             ready: gauge!("ingest_ready"),
-            stream_bytes: by_lane("ingest_stream_bytes"),
-            stream_fill_ratio: by_lane("ingest_stream_fill_ratio"),
             database_idle: gauge!("ingest_database_connections", "state" => "idle"),
             database_in_use: gauge!("ingest_database_connections", "state" => "in_use"),
             reads: ["database", "standby"].map(|server| (server, counter!("ingest_reads_total", "server" => server))),
@@ -228,13 +223,11 @@ impl Metrics {
 
     /// How full a lane's stream is.
     pub fn stream_fill(&self, lane: u16, bytes: u64, max_bytes: i64) {
-        let lane = usize::from(lane);
+        let lane = lane.to_string();
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let (bytes, max_bytes) = (bytes as f64, max_bytes.max(1) as f64);
-        if let (Some(held), Some(ratio)) = (self.stream_bytes.get(lane), self.stream_fill_ratio.get(lane)) {
-            held.set(bytes);
-            ratio.set(bytes / max_bytes);
-        }
+        gauge!("ingest_stream_bytes", "lane" => lane.clone()).set(bytes);
+        gauge!("ingest_stream_fill_ratio", "lane" => lane).set(bytes / max_bytes);
     }
 
     /// The database pool.
@@ -281,7 +274,7 @@ mod tests {
             assert!(name.starts_with("ingest_"));
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
         }
-        let metrics = Metrics::register(2, 1, ["/v1/track"].into_iter());
+        let metrics = Metrics::register(1, ["/v1/track"].into_iter());
         assert!(metrics.rejected.contains_key("overloaded") && metrics.rejected.contains_key("too_deep"));
     }
 }

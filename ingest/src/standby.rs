@@ -19,6 +19,8 @@ use crate::metrics::Metrics;
 
 /// Between looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// A server that does not answer this soon is not asked by people either.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Notes that are kept: beyond half an hour a standby is just far behind.
 const NOTES: usize = 1_800;
 
@@ -53,34 +55,25 @@ impl Standby {
         let mut system = None;
         let mut said = String::new();
         loop {
-            match position(&database).await {
-                Ok((position, id)) => {
-                    notes.add(position, Instant::now());
-                    system = Some(id);
-                }
-                Err(error) => failure::count(&error),
+            if let Ok((position, id)) = answered(position(database.clone())).await {
+                notes.add(position, Instant::now());
+                system = Some(id);
             }
-            let why_not = match replayed(&self.pool).await {
+            let (lag, why_not) = match answered(replayed(self.pool.clone())).await {
                 Ok(Standing { system: other, .. }) if system.as_ref().is_some_and(|ours| *ours != other) => {
-                    metrics.standby_lag(None);
-                    "it belongs to another database than DATABASE_URL".to_owned()
+                    (None, "it belongs to another database than DATABASE_URL".to_owned())
                 }
                 Ok(Standing { replayed: None, .. }) => {
-                    metrics.standby_lag(None);
-                    "it is no standby (any more), so nobody knows how far behind it is".to_owned()
+                    (None, "it is no standby (any more), so nobody knows how far behind it is".to_owned())
                 }
                 Ok(Standing { replayed: Some(position), .. }) => {
                     let lag = notes.lag(position, Instant::now());
-                    metrics.standby_lag(Some(lag));
-                    // Nothing to compare with yet, and nobody to ask instead.
-                    if lag > max_lag { format!("it is {:.1} s behind", lag.as_secs_f64()) } else { String::new() }
+                    let behind = || format!("it is {:.1} s behind", lag.as_secs_f64());
+                    (Some(lag), if lag > max_lag { behind() } else { String::new() })
                 }
-                Err(error) => {
-                    failure::count(&error);
-                    metrics.standby_lag(None);
-                    error.to_string()
-                }
+                Err(why) => (None, why),
             };
+            metrics.standby_lag(lag);
             self.usable.store(why_not.is_empty(), Ordering::Relaxed);
             if why_not.is_empty() != said.is_empty() {
                 if why_not.is_empty() {
@@ -126,16 +119,31 @@ struct Standing {
     replayed: Option<i64>,
 }
 
-async fn position(database: &PgPool) -> Result<(i64, String), sqlx::Error> {
-    let sql =
-        "SELECT (pg_current_wal_lsn() - '0/0')::bigint, (SELECT system_identifier::text FROM pg_control_system())";
-    sqlx::query_as(sql).fetch_one(database).await
+/// What a server answers within [`PATIENCE`], or why not. Asked in a task of its own, which is not cancelled: a rule of the house.
+async fn answered<T: Send + 'static>(
+    question: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, tokio::spawn(question)).await {
+        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(error))) => {
+            failure::count(&error);
+            Err(error.to_string())
+        }
+        Ok(Err(panic)) => Err(panic.to_string()),
+        Err(_) => Err("it does not answer".to_owned()),
+    }
 }
 
-async fn replayed(standby: &PgPool) -> Result<Standing, sqlx::Error> {
+async fn position(database: PgPool) -> Result<(i64, String), sqlx::Error> {
+    let sql =
+        "SELECT (pg_current_wal_lsn() - '0/0')::bigint, (SELECT system_identifier::text FROM pg_control_system())";
+    sqlx::query_as(sql).fetch_one(&database).await
+}
+
+async fn replayed(standby: PgPool) -> Result<Standing, sqlx::Error> {
     let sql = "SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
                       CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::bigint END AS replayed";
-    sqlx::query_as(sql).fetch_one(standby).await
+    sqlx::query_as(sql).fetch_one(&standby).await
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use shared::domain::outcome::Tally;
 use shared::store::failure;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 32] = [
+pub static ALL: [(&str, &str, &str); 34] = [
     (
         "worker_events_read_total",
         "counter",
@@ -74,6 +74,16 @@ pub static ALL: [(&str, &str, &str); 32] = [
         "stream_replay_window_seconds",
         "gauge",
         "age of the oldest message still in that stream: how far back a replay can go",
+    ),
+    (
+        "backup_age_seconds",
+        "gauge",
+        "age of what a restore would bring back: the newest backup, or the newest archived WAL after a base backup; infinite without any",
+    ),
+    (
+        "backup_missing_messages",
+        "gauge",
+        "processed messages that were trimmed since that backup: what a restore would lose for good; must be 0",
     ),
 ];
 
@@ -142,6 +152,12 @@ pub fn owned(owner: &str, partitions: usize) {
 pub fn owner_lag(owner: &str, events: u64, oldest: Duration) {
     gauge!("worker_lag_events", "owner" => owner.to_owned()).set(precise(events));
     gauge!("worker_lag_seconds", "owner" => owner.to_owned()).set(oldest.as_secs_f64());
+}
+
+/// How old the newest backup is (`None`: there is none), and how many messages since then are not in the streams any more.
+pub fn backups(age: Option<Duration>, missing_messages: u64) {
+    gauge!("backup_age_seconds").set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+    gauge!("backup_missing_messages").set(precise(missing_messages));
 }
 
 /// Whether an owner is halted.

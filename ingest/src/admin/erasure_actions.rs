@@ -16,7 +16,6 @@ use serde::Serialize;
 use shared::domain::control::{Control, Erase, Request as Asked};
 use shared::domain::message::SPECIAL_VERSION;
 use shared::domain::user_key::KeyKind;
-use shared::stream::lanes::Lane;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -81,14 +80,14 @@ pub async fn renew(State(app): State<Arc<App>>, caller: Extension<Caller>, reque
 async fn accept(app: &App, caller: &Caller, request: Request, is_renewal: bool) -> Result<Response, Problem> {
     let wanted = erasure_request::read(app, request, is_renewal).await?;
     app.readiness.admit()?;
-    let pipeline = &app.settings.pipeline;
+    let way = app.publisher.way();
     let mut lanes = BTreeMap::<u16, Lines>::new();
     let mut requests = Vec::with_capacity(wanted.ids.len());
     for id in &wanted.ids {
         let control = control(&wanted, id, &caller.source, is_renewal);
         let asked = control.request();
-        let partition = asked.key().partition(pipeline.partitions);
-        let lines = lanes.entry(Lane::of_partition(partition, pipeline.lanes)).or_default();
+        let partition = asked.key().partition(way.layout.partitions);
+        let lines = lanes.entry(way.layout.lane_of(partition)).or_default();
         lines.push_line(partition, &control.to_line().map_err(internal)?);
         lines.need_version(SPECIAL_VERSION);
         let of = |kind| (wanted.kind == kind).then(|| id.clone());
@@ -98,7 +97,7 @@ async fn accept(app: &App, caller: &Caller, request: Request, is_renewal: bool) 
     let mut pending = Vec::with_capacity(lanes.len());
     for (lane, lines) in lanes {
         let share = app.budget.take(Importance::Profile, lines.byte_len())?;
-        pending.push(app.publisher.submit(lane, lines, share));
+        pending.push(way.submit(lane, lines, share));
     }
     // Whoever is refused asks again: what was taken the first time does no harm the second.
     for pending in pending {

@@ -1,13 +1,16 @@
 //! What of a dead letter can go through the stream again: the lines it holds, byte for byte, each with its user's partition.
 //!
 //! A letter is one line (which has no line break), or a whole message that could not be read when it came (which has one). Both are
-//! read anew, by the program that runs now: what was damaged for the one before may not be for this one.
+//! read anew, by the program that runs now: what was damaged for the one before may not be for this one. The partitions are those of
+//! the layout now, whatever they were when the letter came.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::control::Control;
 use super::event::{Event, EventType, Flags};
+use super::layout::Layout;
 use super::message::{self, PLAIN_VERSION, SPECIAL_VERSION};
 use super::user_key::{KeyKind, Placeholders, partition_of_stranger};
 
@@ -38,15 +41,13 @@ pub struct Identify {
 }
 
 /// Reads a letter's payload anew; the error says why it cannot be driven again.
-pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Result<Again, String> {
+pub fn read(payload: &Bytes, layout: Layout, placeholders: &Placeholders) -> Result<Again, String> {
     let mut again =
         Again { event_id: None, version: PLAIN_VERSION, lines: Vec::with_capacity(1), identifies: Vec::new() };
     if !payload.contains(&b'\n') {
         let event: Event<'_> =
             serde_json::from_slice(payload).map_err(|error| format!("it still is no event: {error}"))?;
-        let user = event.user_key(placeholders);
-        let partition =
-            user.map_or_else(|| partition_of_stranger(event.id, partitions), |user| user.partition(partitions));
+        let partition = partition(&event, layout, placeholders);
         again.event_id = Some(event.id);
         again.version = version(&event);
         again.identifies.extend(identify(&event, placeholders));
@@ -55,19 +56,31 @@ pub fn read(payload: &Bytes, partitions: u16, placeholders: &Placeholders) -> Re
     }
     let message = message::decode(payload).map_err(|error| format!("it still cannot be read: {error}"))?;
     for segment in &message.segments {
-        if segment.partition >= partitions {
-            return Err(format!("it holds events of partition {}, and there are {partitions}", segment.partition));
-        }
         for line in segment.lines() {
             // A line that is no event becomes a letter of its own.
-            if let Ok(event) = serde_json::from_slice(&line) {
-                again.version = again.version.max(version(&event));
-                again.identifies.extend(identify(&event, placeholders));
-            }
-            again.lines.push((segment.partition, line));
+            let partition = match serde_json::from_slice(&line) {
+                Ok(event) => {
+                    again.version = again.version.max(version(&event));
+                    again.identifies.extend(identify(&event, placeholders));
+                    partition(&event, layout, placeholders)
+                }
+                Err(_) => match Control::parse(&line).ok().filter(|_| Control::is_one(&line)) {
+                    Some(control) => {
+                        again.version = PLAIN_VERSION.max(SPECIAL_VERSION);
+                        control.request().key().partition(layout.partitions)
+                    }
+                    None => segment.partition % layout.partitions.max(1),
+                },
+            };
+            again.lines.push((partition, line));
         }
     }
     if again.lines.is_empty() { Err("it holds no event".to_owned()) } else { Ok(again) }
+}
+
+fn partition(event: &Event<'_>, layout: Layout, placeholders: &Placeholders) -> u16 {
+    let user = event.user_key(placeholders);
+    user.map_or_else(|| partition_of_stranger(event.id, layout.partitions), |user| user.partition(layout.partitions))
 }
 
 fn version(event: &Event<'_>) -> u16 {
@@ -94,7 +107,7 @@ mod tests {
     }
 
     fn again(payload: impl Into<Bytes>) -> Result<Again, String> {
-        read(&payload.into(), 16, &Placeholders::default())
+        read(&payload.into(), Layout::first(16, 1), &Placeholders::default())
     }
 
     #[test]
@@ -122,9 +135,10 @@ mod tests {
             again(message::encode(message::PLAIN_VERSION, DateTime::UNIX_EPOCH, lines.iter().copied()))
         };
         let whole = again_of(&lines).unwrap();
-        assert_eq!(whole.lines.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(), [3, 5]);
+        let ada = UserKey::user("ada").partition(16);
+        assert_eq!(whole.lines.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(), [ada, 5]);
         assert_eq!((whole.event_id, whole.identifies.len()), (None, 1));
-        assert!(again_of(&[(16, b"x")]).unwrap_err().contains("partition 16"));
+        assert_eq!(again_of(&[(21, b"x")]).unwrap().lines[0].0, 5, "of a layout with more partitions");
         assert!(again_of(&[]).unwrap_err().contains("no event"));
         for rubbish in ["", "\u{0}", "{}", "rubbish\n", "\n", "{\"v\":9}\n"] {
             assert!(again(rubbish).unwrap_err().starts_with("it still"), "{rubbish}");

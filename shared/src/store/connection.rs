@@ -69,6 +69,13 @@ pub fn planned_once(options: PgConnectOptions) -> PgConnectOptions {
     options.options([("plan_cache_mode", "force_generic_plan")])
 }
 
+/// The same for sessions whose statements over `events` name days: only with the values at hand the database sees, when it plans, which
+/// partitions they are of.
+#[must_use]
+pub fn planned_each_time(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("plan_cache_mode", "force_custom_plan")])
+}
+
 /// A pool that connects when first used, so a program can start before its database.
 pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
     lazy(max_connections)

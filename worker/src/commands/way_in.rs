@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use shared::domain::layout::Layout;
 use shared::domain::message::encode;
 use shared::stream::connection::Connection;
 use shared::stream::lanes::{self, Lane};
@@ -11,7 +12,7 @@ use shared::stream::{connection, durability};
 use sqlx::PgPool;
 
 use crate::settings::Settings;
-use crate::{Problem, attach};
+use crate::{Problem, attach, layout};
 
 /// Longest wait for the connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct WayIn {
     /// To NATS.
     pub connection: Connection,
+    /// How events are cut into partitions, and these into lanes.
+    pub layout: Layout,
     /// All of them.
     pub lanes: Vec<Lane>,
 }
@@ -37,13 +40,14 @@ impl WayIn {
             return Err(format!("the stream cannot be trusted: {}", problems.join("; ")).into());
         }
         let jetstream = lanes::jetstream(stream.client.clone());
-        let lanes = Lane::all(&settings.pipeline);
+        let layout = layout::in_force(&mut *pool.acquire().await?, &jetstream, &settings.pipeline).await?;
+        let lanes = Lane::all(&settings.pipeline.stream_prefix, layout);
         for lane in &lanes {
             let recorded = attach::read(&mut *pool.acquire().await?, lane).await?;
             let (record, positions) = recorded.ok_or("no worker has run yet: its positions are not in the database")?;
             attach::verify(&jetstream, lane, &record, &positions).await?;
         }
-        Ok(Self { connection: stream, lanes })
+        Ok(Self { connection: stream, layout, lanes })
     }
 }
 

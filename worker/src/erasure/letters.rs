@@ -1,13 +1,15 @@
 //! Dead letters of erased keys: the letter stays, because the books count it, and everything in it goes.
 //!
 //! A letter that is an event is judged as an event. Of one that cannot be read, whose user nobody knows, the bytes are searched for
-//! the id in the fields that carry ids.
+//! the id in the fields that carry ids. From a whole message that can be read by now only their lines go: the others can still be
+//! driven again.
 
 use bytes::Bytes;
 use shared::domain::event::Event;
+use shared::domain::message::{self, SPECIAL_VERSION};
 use shared::domain::tombstone::Tombstone;
 use shared::domain::user_key::Placeholders;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{Bounds, Keys};
 use crate::jobs::partitions::{Until, become_owner};
@@ -30,7 +32,7 @@ pub async fn sweep(pool: &PgPool, keys: &Keys<'_>, placeholders: &Placeholders) 
         let needles: Vec<Vec<u8>> = bounds.ids.iter().flat_map(|id| needles(id)).collect();
         let letters: Vec<Letter> = sqlx::query_as(
             "SELECT id, payload FROM dead_letters
-              WHERE id > $1 AND erased_at IS NULL
+              WHERE id > $1 AND payload <> ''
                 AND (user_id = ANY($2) OR EXISTS (SELECT FROM unnest($3::bytea[]) AS n (needle) WHERE position(needle IN payload) > 0))
               ORDER BY id LIMIT $4",
         )
@@ -42,22 +44,34 @@ pub async fn sweep(pool: &PgPool, keys: &Keys<'_>, placeholders: &Placeholders) 
         .await?;
         let Some(last) = letters.last() else { return Ok(wiped) };
         after = last.id;
-        let doomed: Vec<i64> =
-            letters.iter().filter(|letter| concerns(&letter.payload, &bounds, placeholders)).map(|l| l.id).collect();
         become_owner(&mut transaction, Until::Commit).await?;
-        let done = sqlx::query(
+        for letter in &letters {
+            let left = match rest(&letter.payload, &bounds, placeholders) {
+                Rest::All => continue,
+                Rest::Lines(payload) => Some(payload),
+                Rest::Nothing => None,
+            };
+            wipe(&mut transaction, letter.id, left).await?;
+            wiped += 1;
+        }
+        transaction.commit().await?;
+    }
+}
+
+/// Empties a letter, or leaves the lines of others in it, which can still be driven again.
+async fn wipe(transaction: &mut PgConnection, id: i64, left: Option<Vec<u8>>) -> Result<(), sqlx::Error> {
+    let statement = match left {
+        Some(_) => "UPDATE dead_letters SET payload = $2, erased_at = clock_timestamp() WHERE id = $1",
+        None => {
             "UPDATE dead_letters
-                SET payload = '', user_id = NULL, event_id = NULL, reason = 'erased', erased_at = clock_timestamp(),
+                SET payload = coalesce($2, ''), user_id = NULL, event_id = NULL, reason = 'erased', erased_at = clock_timestamp(),
                     discarded_at = CASE WHEN redriven_at IS NULL THEN coalesce(discarded_at, clock_timestamp()) END,
                     discarded_by = CASE WHEN redriven_at IS NULL THEN coalesce(discarded_by, 'erasure') END
-              WHERE id = ANY($1)",
-        )
-        .bind(&doomed)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        wiped += done.rows_affected();
-    }
+              WHERE id = $1"
+        }
+    };
+    sqlx::query(statement).bind(id).bind(left).execute(transaction).await?;
+    Ok(())
 }
 
 /// The fields that carry ids, as ingest writes them.
@@ -66,10 +80,48 @@ fn needles(id: &str) -> Vec<Vec<u8>> {
     ["user_id", "anonymous_id", "key"].map(|field| format!("\"{field}\":{id}").into_bytes()).to_vec()
 }
 
-/// Does a letter that names one of the keys belong to it?
-fn concerns(payload: &[u8], bounds: &Bounds, placeholders: &Placeholders) -> bool {
+/// What is left of a letter.
+#[derive(Debug, PartialEq, Eq)]
+enum Rest {
+    /// It is not theirs.
+    All,
+    /// A message without their lines.
+    Lines(Vec<u8>),
+    /// It is theirs alone, or nobody can tell.
+    Nothing,
+}
+
+/// What is left of a letter that names one of the keys.
+fn rest(payload: &[u8], bounds: &Bounds, placeholders: &Placeholders) -> Rest {
     let bytes = Bytes::copy_from_slice(payload);
-    let Ok(event) = serde_json::from_slice::<Event<'_>>(&bytes) else { return true };
+    let Ok(message) = message::decode(&bytes) else {
+        return if concerns(payload, bounds, placeholders) { Rest::Nothing } else { Rest::All };
+    };
+    let lines = message.segments.iter().flat_map(|segment| segment.lines().map(|line| (segment.partition, line)));
+    let (theirs, others): (Vec<_>, Vec<_>) = lines.partition(|(_, line)| concerns_line(line, bounds, placeholders));
+    match (theirs.is_empty(), others.is_empty()) {
+        (true, _) => Rest::All,
+        (_, true) => Rest::Nothing,
+        _ => {
+            let lines = others.iter().map(|(partition, line)| (*partition, line.as_ref()));
+            Rest::Lines(message::encode(SPECIAL_VERSION, message.received_at, lines))
+        }
+    }
+}
+
+/// Is a line of a message theirs? One that is no event only if it names one of them.
+fn concerns_line(line: &[u8], bounds: &Bounds, placeholders: &Placeholders) -> bool {
+    let names = || bounds.ids.iter().flat_map(|id| needles(id)).any(|needle| contains(line, &needle));
+    concerns(line, bounds, placeholders) && names()
+}
+
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    text.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Is an event theirs? Of what cannot be read nobody knows better.
+fn concerns(payload: &[u8], bounds: &Bounds, placeholders: &Placeholders) -> bool {
+    let Ok(event) = serde_json::from_slice::<Event<'_>>(payload) else { return true };
     let Some(key) = event.user_key(placeholders) else { return false };
     let keys = bounds.kinds.iter().zip(&bounds.ids).zip(&bounds.until);
     keys.into_iter().any(|((kind, id), until)| {
@@ -100,5 +152,21 @@ mod tests {
         assert!(!concerns(&line(r#""user_id":"2","anonymous_id":"1""#)));
         assert!(!concerns(&line(r#""anonymous_id":"1""#)));
         assert!(concerns(r#"{"user_id":"1", half a line"#));
+    }
+
+    #[test]
+    fn of_a_whole_message_the_lines_of_others_stay() {
+        let (hers, his) = (line(r#""user_id":"1""#).replace('\n', ""), line(r#""user_id":"2""#).replace('\n', ""));
+        let encode = |lines: &[&str]| {
+            message::encode(
+                SPECIAL_VERSION,
+                chrono::DateTime::UNIX_EPOCH,
+                lines.iter().map(|line| (3, line.as_bytes())),
+            )
+        };
+        let rest = |lines: &[&str]| rest(&encode(lines), &bounds(), &Placeholders::default());
+        assert_eq!(rest(&[&his, &hers, "rubbish"]), Rest::Lines(encode(&[&his, "rubbish"])));
+        assert_eq!(rest(&[&his]), Rest::All);
+        assert_eq!(rest(&[&hers, r#"{"user_id":"1", half"#]), Rest::Nothing);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, totals, walk};
+use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, spans, totals, walk};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -63,6 +63,7 @@ pub async fn apply(
     let new = rows::insert_events(transaction, &candidates, plan).await?;
     let fresh: Vec<&Incoming<'_>> = candidates.into_iter().filter(|i| new.contains(&i.event.id)).collect();
 
+    spans::note(transaction, &fresh, plan).await?;
     let known = known::rest(transaction, &fresh, times, context).await?;
     let walked = walk::walk(&fresh, known, plan);
     profiles::merge(transaction, &walked.patches).await?;

@@ -2,7 +2,7 @@
 //!
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`controls`] (erasures, and the
 //! events of erased people drop out) → [`effects`] ([`resends`], events,
-//! then, only for events that were new, what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
+//! then, only for events that were new, their [`spans`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
 //! that they are [`duplicates`]) →
 //! [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
@@ -26,6 +26,7 @@ pub mod poison;
 pub mod profiles;
 pub mod resends;
 pub mod rows;
+pub mod spans;
 pub mod sqlstate;
 pub mod totals;
 pub mod walk;

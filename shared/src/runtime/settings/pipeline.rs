@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Reader, Secret, Setting};
+use crate::domain::layout::Layout;
 use crate::domain::user_key::Placeholders;
 
 static PROFILE: Setting = Setting::new(
@@ -30,8 +31,10 @@ static STREAM_MAX_BYTES: Setting = Setting::new(
 );
 static STREAM_REPLICAS: Setting =
     Setting::new("STREAM_REPLICAS", "1", "copies of the stream: 3 on a cluster of three. Used at creation");
-static PARTITIONS: Setting = Setting::new("PARTITIONS", "16", "units of ownership; fixed when the streams are created");
-static LANES: Setting = Setting::new("LANES", "1", "streams to spread over; fixed when the streams are created");
+static PARTITIONS: Setting =
+    Setting::new("PARTITIONS", "16", "units of ownership. Used at creation; `worker repartition` changes it later");
+static LANES: Setting =
+    Setting::new("LANES", "1", "streams to spread over. Used at creation; `worker repartition` changes it later");
 static RETENTION_DAYS: Setting =
     Setting::new("RETENTION_DAYS", "90", "how long events are kept; the same for all programs");
 static PLACEHOLDER_USER_IDS: Setting = Setting::new(
@@ -102,10 +105,8 @@ pub struct Pipeline {
     pub stream_max_bytes: i64,
     /// Used at creation.
     pub stream_replicas: usize,
-    /// Used at creation, checked after.
-    pub partitions: u16,
-    /// Used at creation, checked after.
-    pub lanes: u16,
+    /// Used at creation; afterwards the streams say what is in force.
+    pub first_layout: Layout,
     /// Days.
     pub retention_days: u16,
     /// Ids of strangers.
@@ -147,8 +148,7 @@ impl Pipeline {
             stream_prefix,
             stream_max_bytes: i64::try_from(reader.number(&STREAM_MAX_BYTES, 16 << 20..=1 << 50)).unwrap_or(i64::MAX),
             stream_replicas: usize::from(narrow(reader.number(&STREAM_REPLICAS, 1..=5))),
-            partitions: narrow(partitions),
-            lanes: narrow(lanes),
+            first_layout: Layout::first(narrow(partitions), narrow(lanes)),
             retention_days: narrow(reader.number(&RETENTION_DAYS, 3..=3_650)),
             placeholders: Placeholders::new(reader.list(&PLACEHOLDER_USER_IDS)),
             accept_data_loss,

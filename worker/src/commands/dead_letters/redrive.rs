@@ -68,7 +68,12 @@ impl Redrive {
         let mut stream =
             if self.dry_run { None } else { Some(WayIn::open(&settings, &pool, "ec-worker-redrive").await?) };
         let summary = sum_up(&pool, &filter).await?;
-        let mut order = Order::new(&settings.pipeline, filter, summary.last_id, self.by.clone());
+        let layout = match &stream {
+            Some(stream) => stream.layout,
+            // Where a letter would go makes no difference to what would be driven.
+            None => settings.pipeline.first_layout,
+        };
+        let mut order = Order::new(&settings.pipeline, layout, filter, summary.last_id, self.by.clone());
         order.overwrite_traits = self.overwrite_traits;
 
         let mut progress = Progress::start(summary.letters);

@@ -13,7 +13,6 @@ use shared::domain::message::SPECIAL_VERSION;
 use shared::domain::user_key::KeyKind;
 use shared::redrive::Publish;
 use shared::runtime::pace::Pace;
-use shared::stream::lanes::Lane;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -74,7 +73,7 @@ impl Erase {
             pace.turn().await;
             pace.spend(step.len() as u64);
             let asked = requests.len();
-            requests.extend(self.ask(&settings, &mut way, step).await.map_err(|why| {
+            requests.extend(self.ask(&mut way, step).await.map_err(|why| {
                 format!("{asked} of {} requests are in the stream, the next were not taken: {why}. Run this again: asking twice does no harm", ids.len())
             })?);
             bar.inc(step.len() as u64);
@@ -121,14 +120,13 @@ impl Erase {
     }
 
     /// Puts requests into the stream, one message per lane.
-    async fn ask(&self, settings: &Settings, way: &mut WayIn, ids: &[String]) -> Result<Vec<(Uuid, String)>, Problem> {
+    async fn ask(&self, way: &mut WayIn, ids: &[String]) -> Result<Vec<(Uuid, String)>, Problem> {
         let mut lanes = BTreeMap::<u16, Vec<(u16, Bytes)>>::new();
         let mut requests = Vec::with_capacity(ids.len());
         for id in ids {
             let control = self.control(id);
-            let partition = control.request().key().partition(settings.pipeline.partitions);
-            let lane = Lane::of_partition(partition, settings.pipeline.lanes);
-            lanes.entry(lane).or_default().push((partition, control.to_line()?.into()));
+            let partition = control.request().key().partition(way.layout.partitions);
+            lanes.entry(way.layout.lane_of(partition)).or_default().push((partition, control.to_line()?.into()));
             requests.push((control.request().id, id.clone()));
         }
         for (lane, lines) in lanes {
