@@ -38,6 +38,10 @@ const INGEST_MAY_NOT: &[&str] = &[
     "DELETE FROM catalog",
     "INSERT INTO backups (kind, location) VALUES ('dump', 'nowhere')",
     "UPDATE backups SET removed_at = now()",
+    "SELECT signing_key FROM erasure_secrets",
+    "UPDATE erasure_secrets SET salt = sha256('s')",
+    "DELETE FROM tombstones",
+    "UPDATE erasures SET state = 'final'",
     "UPDATE _sqlx_migrations SET success = false",
     "ALTER TABLE campaigns DISABLE TRIGGER USER",
     "CREATE TABLE own (n int)",
@@ -78,6 +82,8 @@ const WORKER_MAY_NOT: &[&str] = &[
     "UPDATE backups SET removed_at = now()",
     "DELETE FROM removals",
     "UPDATE dead_letters SET payload = ''",
+    "DELETE FROM tombstones",
+    "DELETE FROM erasures",
     "UPDATE _sqlx_migrations SET success = false",
     "CREATE TABLE own (n int)",
     "CREATE TEMPORARY TABLE own (n int)",
@@ -92,6 +98,7 @@ const READ_MAY_NOT: &[&str] = &[
     "SELECT hash FROM api_keys",
     "SELECT identity_secret FROM api_keys",
     "SELECT * FROM api_keys",
+    "SELECT salt FROM erasure_secrets",
     "INSERT INTO campaigns (id, document) VALUES ('c', '{}')",
     "UPDATE campaigns SET status = 'active'",
     "DELETE FROM events",
@@ -166,7 +173,11 @@ async fn the_reading_role_reads_every_table_but_no_key_and_writes_none() {
                    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
     let not_readable = format!("{tables} AND NOT has_table_privilege('ec_read', oid, 'SELECT')");
     let not_readable = names(&database.pool, &not_readable).await;
-    assert_eq!(not_readable, ["api_keys"], "deploy/lib/roles.sql should say who may read a new table");
+    assert_eq!(
+        not_readable,
+        ["api_keys", "erasure_secrets"],
+        "deploy/lib/roles.sql should say who may read a new table"
+    );
     let can_write = "has_table_privilege('ec_read', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
                      OR has_any_column_privilege('ec_read', oid, 'INSERT, UPDATE, REFERENCES')";
     let can_write = names(&database.pool, &format!("{tables} AND ({can_write})")).await;

@@ -10,7 +10,7 @@ use shared::domain::outcome::Tally;
 use shared::store::failure;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 31] = [
+pub static ALL: [(&str, &str, &str); 34] = [
     (
         "worker_events_read_total",
         "counter",
@@ -60,6 +60,9 @@ pub static ALL: [(&str, &str, &str); 31] = [
         "gauge",
         "how long ago the oldest of these was put aside; 0 when there is none",
     ),
+    ("erasures_sweeping", "gauge", "erasures in force whose stored data is not swept up yet"),
+    ("erasures_oldest_sweeping_seconds", "gauge", "how long ago the oldest of these took effect; 0 when there is none"),
+    ("erasures_provisional", "gauge", "erasures that wait for the stream to be trimmed, or for old backups to go"),
     (
         "pipeline_audit_imbalance",
         "gauge",
@@ -113,6 +116,13 @@ pub fn flushed(tally: Tally, matches: u64) {
     counter!("worker_events_dead_lettered_total").increment(tally.dead);
     counter!("worker_events_suppressed_total").increment(tally.suppressed);
     counter!("worker_matches_total").increment(matches);
+}
+
+/// Erasures that are not swept yet with the age of the oldest, and those that are not final.
+pub fn erasures(sweeping: u64, oldest: Duration, provisional: u64) {
+    gauge!("erasures_sweeping").set(precise(sweeping));
+    gauge!("erasures_oldest_sweeping_seconds").set(oldest.as_secs_f64());
+    gauge!("erasures_provisional").set(precise(provisional));
 }
 
 /// The shape of one committed flush.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, backups, dead_letters, lag, partitions, retention, spans, trim};
+use crate::jobs::{self, backups, dead_letters, erasure, lag, partitions, retention, spans, trim};
 use crate::own::crew;
 use crate::own::owner::Assignment;
 use crate::settings::Settings;
@@ -24,6 +24,7 @@ use crate::{Problem, http, metrics};
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
 const BACKUPS_INTERVAL: Duration = Duration::from_secs(10);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
+const ERASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
 pub async fn run() -> Result<(), Problem> {
@@ -105,12 +106,13 @@ fn start_jobs(
             Ok(())
         }
     });
-    let (now, p, connection) = (lanes.clone(), pool.clone(), stream.clone());
+    let (now, s, p, connection) = (lanes.clone(), settings.clone(), pool.clone(), stream.clone());
     every(stop, "audit", settings.audit_interval, move || {
-        let (lanes, p, connection) = (now(), p.clone(), connection.clone());
+        let (lanes, s, p, connection) = (now(), s.clone(), p.clone(), connection.clone());
         async move {
             connection.must_be_up()?;
-            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
+            let placeholders = &s.pipeline.placeholders;
+            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes, placeholders };
             lead(&p, "audit", async || continuous::look(&scene).await).await?;
             Ok(continuous::show(&p).await?)
         }
@@ -129,6 +131,15 @@ fn start_jobs(
         async move {
             connection.must_be_up()?;
             Ok(lag::measure(&p, &j, &lanes).await?)
+        }
+    });
+    let (s, p) = (settings.clone(), pool.clone());
+    every(stop, "erasure", ERASURE_INTERVAL, move || {
+        let (s, p) = (s.clone(), p.clone());
+        async move {
+            let (placeholders, key) = (&s.pipeline.placeholders, s.erasure_signing_key.expose());
+            lead(&p, "erasure", async || erasure::run(&p, placeholders, key).await).await?;
+            Ok(erasure::measure(&p).await?)
         }
     });
     let p = pool.clone();

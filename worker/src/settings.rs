@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use shared::runtime::settings::pipeline::{self, Pipeline};
-use shared::runtime::settings::{InForce, Mistakes, Reader, Setting};
+use shared::runtime::settings::{InForce, Mistakes, Reader, Secret, Setting};
+
+use crate::erasure::receipt;
 
 static WORKER_LISTEN: Setting =
     Setting::new("WORKER_LISTEN", "127.0.0.1:4101", "address of /livez, /readyz and /metrics; port 0 takes a free one");
@@ -39,8 +41,15 @@ static AUDIT_INTERVAL: Setting = Setting::new(
     "how often the continuous audit compares the stream with the books (`pipeline_audit_imbalance`)",
 );
 
+static ERASURE_SIGNING_KEY: Setting = Setting::new(
+    "ERASURE_SIGNING_KEY",
+    "",
+    "Ed25519 key that receipts of erasures are signed with (`openssl rand -base64 32`), the same for all workers; without it one is made and kept in the database",
+)
+.secret();
+
 /// Every setting of this group, for the table and `.env.example`.
-pub static ALL: [&Setting; 12] = [
+pub static ALL: [&Setting; 13] = [
     &WORKER_LISTEN,
     &WORKER_NAME,
     &FLUSHERS,
@@ -53,6 +62,7 @@ pub static ALL: [&Setting; 12] = [
     &JOB_INTERVAL,
     &TRIM_INTERVAL,
     &AUDIT_INTERVAL,
+    &ERASURE_SIGNING_KEY,
 ];
 
 /// Everything the worker is told.
@@ -84,6 +94,8 @@ pub struct Settings {
     pub trim_interval: Duration,
     /// Interval of the continuous audit.
     pub audit_interval: Duration,
+    /// Signs receipts of erasures; empty: the database's own.
+    pub erasure_signing_key: Secret,
 }
 
 impl Settings {
@@ -109,7 +121,11 @@ impl Settings {
             job_interval: reader.duration(&JOB_INTERVAL),
             trim_interval: reader.duration(&TRIM_INTERVAL),
             audit_interval: reader.duration(&AUDIT_INTERVAL),
+            erasure_signing_key: reader.text(&ERASURE_SIGNING_KEY).into(),
         };
+        if let Err(wrong) = receipt::seed_of(settings.erasure_signing_key.expose()) {
+            reader.mistake(wrong.to_string());
+        }
         for (setting, value) in [
             (&LEASE, settings.lease),
             (&JOB_INTERVAL, settings.job_interval),

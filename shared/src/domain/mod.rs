@@ -4,6 +4,7 @@
 //! tested with plain calls. Neighbours: [`crate::stream`] and [`crate::store`] are the edges that carry these types.
 
 pub mod campaign;
+pub mod control;
 pub mod day;
 pub mod document;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod redrive;
 pub mod rules;
 pub mod segment;
 pub mod timestamp;
+pub mod tombstone;
 pub mod traits;
 pub mod user_key;
 pub mod violation;

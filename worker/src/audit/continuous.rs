@@ -274,7 +274,8 @@ async fn picked(
                 .collect::<Vec<_>>()
         });
         let judged: Vec<Judged> = lines.collect();
-        let found: BTreeMap<i64, u64> = outcomes::judge(&mut database, lane, &judged, &mut Findings::default()).await?;
+        let found: BTreeMap<i64, u64> =
+            outcomes::judge(&mut database, lane, &judged, scene.placeholders, &mut Findings::default()).await?;
         if let Some(events) = found.get(&seq) {
             lost += signed(*events);
             suspect = Some(seq);

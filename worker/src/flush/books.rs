@@ -24,11 +24,12 @@ pub struct Page {
 /// Pages by partition and hour.
 pub type Books = BTreeMap<(i32, DateTime<Utc>), Page>;
 
-/// Counts a flush: every line is fresh, dead, or else a duplicate. `known` are the dead ones that were there before.
+/// Counts a flush: every line is fresh, suppressed, dead, or else a duplicate. `known` are the dead ones that were there before.
 #[must_use]
 pub fn tally(
     lines: &[Line],
     fresh: &HashSet<(i64, i32, i32)>,
+    suppressed: &HashSet<(i64, i32, i32)>,
     dead: &[DeadLetter<'_>],
     known: &HashSet<(i64, i32, i32)>,
 ) -> Books {
@@ -39,6 +40,8 @@ pub fn tally(
         let tally = page(&mut books, line.partition, line.sealed_at, line.seq);
         if fresh.contains(&place) {
             tally.stored += 1;
+        } else if suppressed.contains(&place) {
+            tally.suppressed += 1;
         } else if !put_aside.contains(&place) {
             tally.duplicate += 1;
         }

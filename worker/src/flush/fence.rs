@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use shared::domain::tombstone::Salt;
+use shared::store::tombstones;
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
@@ -30,25 +32,37 @@ pub async fn lock(
     rows.first().map(|row| row.2).ok_or(FlushError::Fenced)
 }
 
-/// Advances every owned partition that is not there yet, whether it had events or not, and prolongs the leases.
+/// Locks the rows of all partitions, in the order in which everybody locks them: no other flush is under way until the commit.
+pub async fn lock_all(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT FROM partitions ORDER BY partition FOR UPDATE").execute(transaction).await?;
+    Ok(())
+}
+
+/// Advances every owned partition that is not there yet, whether it had events or not, and prolongs the leases. Gives back what ids are
+/// hashed with if somebody was ever erased: the statement begins after the lock was taken, so it knows of every erasure before it.
 pub async fn advance(
     transaction: &mut PgConnection,
     me: &Identity,
     read_to: i64,
     batch_id: &str,
-) -> Result<(), FlushError> {
+) -> Result<Option<Salt>, FlushError> {
     let lease =
         PgInterval { months: 0, days: 0, microseconds: i64::try_from(me.lease.as_micros()).unwrap_or(i64::MAX) };
-    sqlx::query(
+    let salts: Vec<Option<Vec<u8>>> = sqlx::query_scalar(
         "UPDATE partitions SET last_seq = $3, last_batch_id = $4, lease_until = clock_timestamp() + $5, updated_at = clock_timestamp()
-          WHERE lane = $1 AND owner = $2 AND last_seq < $3",
+          WHERE lane = $1 AND owner = $2 AND last_seq < $3
+         RETURNING (SELECT salt FROM erasure_secrets WHERE EXISTS (SELECT FROM tombstones))",
     )
     .bind(me.lane)
     .bind(me.id)
     .bind(read_to)
     .bind(batch_id)
     .bind(lease)
-    .execute(transaction)
+    .fetch_all(&mut *transaction)
     .await?;
-    Ok(())
+    match salts.into_iter().next() {
+        Some(salt) => Ok(salt.map(Salt::new)),
+        // All were there already.
+        None => Ok(Some(tombstones::salt(transaction).await?)),
+    }
 }
