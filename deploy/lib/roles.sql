@@ -67,7 +67,8 @@ SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, :'events_owner') FR
  ORDER BY c.oid \gexec
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"ingest", :"worker", :"read";
-REVOKE ALL ON removals FROM :"events_owner";
+REVOKE ALL ON changes, conversions, dead_letters, duplicates, lanes, late_ids, ledger, matches, removals, retention, rollups, campaigns,
+    _sqlx_migrations FROM :"events_owner";
 
 -- ingest: what the admin API changes, with the tables that triggers change along (catalog, campaign_totals); the rest it only reads.
 GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, segments, features TO :"ingest";
@@ -85,14 +86,20 @@ GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, di
 GRANT SELECT ON _sqlx_migrations, campaigns, catalog, features, segments TO :"worker";
 GRANT SELECT, INSERT ON conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
 -- Who drops a partition notes it, in the same transaction.
-GRANT INSERT ON removals TO :"events_owner";
-GRANT SELECT, INSERT, UPDATE ON campaign_totals, lanes, ledger, partitions, users TO :"worker";
-GRANT SELECT, INSERT, DELETE ON late_ids TO :"worker";
-GRANT SELECT, INSERT, UPDATE, DELETE ON duplicates, holds, workers TO :"worker";
+GRANT INSERT, SELECT (events) ON removals TO :"events_owner";
+-- And so do rows of other tables that have expired.
+GRANT SELECT, DELETE ON changes, conversions, dead_letters, duplicates, late_ids, matches TO :"events_owner";
+GRANT SELECT, INSERT, UPDATE, DELETE ON ledger, rollups TO :"events_owner";
+GRANT SELECT, UPDATE ON retention TO :"events_owner";
+GRANT SELECT ON _sqlx_migrations, campaigns, lanes TO :"events_owner";
+GRANT SELECT, INSERT, UPDATE ON campaign_totals, duplicates, lanes, ledger, partitions, rollups, users TO :"worker";
+GRANT SELECT, INSERT ON late_ids TO :"worker";
+GRANT SELECT, UPDATE ON retention TO :"worker";
+GRANT SELECT, INSERT, UPDATE, DELETE ON holds, workers TO :"worker";
 
 -- read: for people and dashboards. Everything but what opens doors: of api_keys neither hashes nor secrets.
 GRANT SELECT ON _sqlx_migrations, campaign_totals, campaigns, catalog, changes, conversions, dead_letters, duplicates, events,
-    features, holds, identity_links, lanes, late_ids, ledger, matches, partitions, removals, segments, users, workers TO :"read";
+    features, holds, identity_links, lanes, late_ids, ledger, matches, partitions, removals, retention, rollups, segments, users, workers TO :"read";
 GRANT SELECT (id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds) ON api_keys TO :"read";
 -- A question that takes for ever would hold back the removal of old partitions.
 ALTER ROLE :"read" SET default_transaction_read_only = on;

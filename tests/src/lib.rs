@@ -38,6 +38,7 @@ pub mod cleanup;
 pub mod client;
 pub mod cluster;
 pub mod database;
+pub mod days;
 pub mod door;
 pub mod eventually;
 pub mod folder;
@@ -55,6 +56,7 @@ pub mod parsers;
 pub mod pipeline;
 pub mod program;
 pub mod proxy;
+
 pub mod roles;
 pub mod schemathesis;
 pub mod sdk;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use worker::commands::audit::Since;
 use worker::commands::dead_letters::DeadLetters;
+use worker::commands::import_archive::ImportArchive;
+use worker::commands::retention::Retention;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -30,6 +32,10 @@ enum Command {
         #[arg(long, value_name = "TIME|DURATION")]
         since: Option<Since>,
     },
+    /// Shows which days of events have to go, or drops them now.
+    Retention(Retention),
+    /// Brings the events of a day back from its archive, for a while.
+    ImportArchive(ImportArchive),
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -42,6 +48,8 @@ async fn main() -> ExitCode {
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
+        Command::Retention(what) => worker::commands::retention::retention(what).await,
+        Command::ImportArchive(what) => worker::commands::import_archive::import_archive(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
         Command::Audit { since } => worker::commands::audit::run(since).await,
     };

@@ -10,7 +10,9 @@ use shared::stream::lanes::{self, Lane};
 use sqlx::PgPool;
 
 use crate::audit::{Scene, continuous};
+use crate::jobs::clock::{self, Verdict};
 use crate::jobs::leader::Leadership;
+use crate::jobs::retention::Rules;
 use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
 use crate::own::owner::Owner;
 use crate::settings::Settings;
@@ -80,14 +82,21 @@ fn start_jobs(
     stream: &shared::stream::connection::Connection,
     stop: &Shutdown,
 ) {
-    let (s, p) = (settings.clone(), pool.clone());
+    let p = pool.clone();
     every(stop, "partitions made ahead", settings.job_interval, move || {
-        let (s, p) = (s.clone(), p.clone());
+        let p = p.clone();
         async move {
             let today = jobs::today(&p).await?;
-            lead(&p, "partitions", async || partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
-            let days = s.pipeline.retention_days;
-            lead(&p, "retention", async || retention::drop_expired(&p, today, days).await.map(|_| ())).await
+            lead(&p, "partitions", async |_| partitions::ensure_ahead(&p, today).await.map(|_| ())).await
+        }
+    });
+    let (s, p) = (settings.clone(), pool.clone());
+    every(stop, "retention", settings.job_interval, move || {
+        let (s, p) = (s.clone(), p.clone());
+        async move {
+            let done = lead(&p, "retention", async |leadership| keep(&p, &s.retention, leadership).await).await;
+            retention::measure::measure(&p, s.retention.limits).await?;
+            done
         }
     });
     let jetstream = lanes::jetstream(stream.client.clone());
@@ -97,7 +106,7 @@ fn start_jobs(
         async move {
             connection.must_be_up()?;
             for lane in Lane::all(&s.pipeline) {
-                lead(&p, "trim", async || trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
+                lead(&p, "trim", async |_| trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
                     .await?;
             }
             Ok(())
@@ -109,7 +118,7 @@ fn start_jobs(
         async move {
             connection.must_be_up()?;
             let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
-            lead(&p, "audit", async || continuous::look(&scene).await).await?;
+            lead(&p, "audit", async |_| continuous::look(&scene).await).await?;
             Ok(continuous::show(&p).await?)
         }
     });
@@ -128,13 +137,28 @@ fn start_jobs(
     });
 }
 
+/// Drops what has expired, if the clock can be believed.
+async fn keep(pool: &PgPool, rules: &Rules, leadership: &Leadership) -> Result<(), Problem> {
+    match clock::look(pool, leadership).await? {
+        Verdict::Day(today) => retention::run(pool, rules, today).await.map(|_| ()),
+        Verdict::Doubted(why) => {
+            tracing::error!("nothing is dropped, because the clock may be wrong: {why}");
+            Ok(())
+        }
+    }
+}
+
 /// Runs a job if nobody else is running it.
-async fn lead<E>(pool: &PgPool, name: &'static str, job: impl AsyncFnOnce() -> Result<(), E>) -> Result<(), Problem>
+async fn lead<E>(
+    pool: &PgPool,
+    name: &'static str,
+    job: impl AsyncFnOnce(&Leadership) -> Result<(), E>,
+) -> Result<(), Problem>
 where
     Problem: From<E>,
 {
     let Some(leadership) = Leadership::take(pool, name).await? else { return Ok(()) };
-    let done = job().await;
+    let done = job(&leadership).await;
     match &done {
         Ok(()) => leadership.give_up().await?,
         Err(_) => leadership.abandon().await,

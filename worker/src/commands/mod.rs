@@ -4,7 +4,9 @@ pub mod adopt_stream;
 pub mod audit;
 pub mod check;
 pub mod dead_letters;
+pub mod import_archive;
 pub mod migrate;
+pub mod retention;
 
 use shared::store::connection::{self, SessionLimits};
 use sqlx::PgPool;

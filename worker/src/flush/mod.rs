@@ -3,7 +3,7 @@
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] ([`resends`], events,
 //! then, only for events that were new, what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
 //! that they are [`duplicates`]) →
-//! [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
+//! [`dead_letters`] → [`books`] → [`rollups`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
 //! Locks: partition rows in order of partition, rows that only their owner writes, and last the counters of global caps
 //! ([`totals`]) in order of id. Two flushes so never wait for each other in a circle, unless [`poison`] takes a group apart; then
@@ -23,6 +23,7 @@ pub mod matches;
 pub mod poison;
 pub mod profiles;
 pub mod resends;
+pub mod rollups;
 pub mod rows;
 pub mod sqlstate;
 pub mod totals;
@@ -133,7 +134,7 @@ pub async fn flush(
     dead.extend(buffer.damaged.iter().map(|d| DeadLetter::message(d, context.warden)));
 
     let mut transaction = database.begin().await?;
-    let today = fence::lock(&mut transaction, context.me, expected).await?;
+    let fence::Days { today, kept_from } = fence::lock(&mut transaction, context.me, expected).await?;
     fence::advance(&mut transaction, context.me, *read_to, batch_id).await?;
 
     if failpoint::is_on("worker::positions_first") {
@@ -142,7 +143,8 @@ pub async fn flush(
         transaction = database.begin().await?;
     }
 
-    let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
+    let oldest_kept =
+        shared::domain::day::oldest_kept(today, context.retention_days).max(kept_from.unwrap_or(NaiveDate::MIN));
     let held = holds::among(&mut transaction, &incoming, oldest_kept, today).await?;
     let plan = effects::Plan { context, today, oldest_kept, held };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
@@ -150,6 +152,9 @@ pub async fn flush(
     let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
     let books = books::tally(&buffer.lines, &applied.fresh, &dead, &known);
     books::write(&mut transaction, &books).await?;
+    if let Some(slot) = expected.keys().next() {
+        rollups::write(&mut transaction, *slot, &applied.sums).await?;
+    }
     failpoint::reach("worker::before_commit");
     transaction.commit().await?;
     failpoint::reach("worker::committed");

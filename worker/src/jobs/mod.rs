@@ -1,8 +1,9 @@
 //! Jobs that keep the database and the streams in shape. Every worker runs them; each has one leader at a time.
 //!
-//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones; [`trim`] purges processed messages; [`lag`] and
+//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones, if the [`clock`] is to be believed; [`trim`] purges processed messages; [`lag`] and
 //! [`dead_letters`] only measure, in every worker.
 
+pub mod clock;
 pub mod dead_letters;
 pub mod lag;
 pub mod leader;
