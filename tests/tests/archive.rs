@@ -47,6 +47,13 @@ async fn content(pipeline: &Pipeline) -> Option<String> {
     sqlx::query_scalar(query).fetch_one(&pipeline.database.pool).await.unwrap()
 }
 
+/// Waits until so many days were dropped, since the beginning.
+async fn dropped(pipeline: &Pipeline, days: i64) {
+    let dropped = "SELECT count(*) FROM removals WHERE reason = 'retention'";
+    eventually("days are dropped", async || equal(pipeline.database.number(dropped).await, days)).await;
+    assert_eq!(pipeline.rows().await, 0);
+}
+
 fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -63,7 +70,7 @@ async fn a_day_is_exported_dropped_brought_back_for_a_while_and_dropped_again() 
     let before = content(&pipeline).await;
     pipeline.add_worker();
     pipeline.ready().await;
-    eventually("the day is dropped", async || equal(pipeline.rows().await, 0)).await;
+    dropped(&pipeline, 1).await;
     let archives = archive::folder::Folder::new(folder.path());
     let exported = archives.of_day(day).unwrap();
     assert_eq!((exported.len(), exported[0].rows), (1, u64::try_from(ROWS).unwrap()));
@@ -87,7 +94,7 @@ async fn a_day_is_exported_dropped_brought_back_for_a_while_and_dropped_again() 
     assert_eq!(held, 1);
     let passed = format!("UPDATE holds SET until = '{}'", ago(1));
     sqlx::query(&passed).execute(&pipeline.database.pool).await.unwrap();
-    eventually("it is dropped again", async || equal(pipeline.rows().await, 0)).await;
+    dropped(&pipeline, 2).await;
     assert_eq!(archives.of_day(day).unwrap(), exported, "it was exported already");
     assert_balanced(&pipeline).await;
 
@@ -116,7 +123,7 @@ async fn a_day_that_cannot_be_exported_stays_until_it_can() {
     .await;
     assert_eq!(pipeline.rows().await, 10);
     fs::remove_file(&place).unwrap();
-    eventually("now it goes", async || equal(pipeline.rows().await, 0)).await;
+    dropped(&pipeline, 1).await;
     assert_eq!(files(&place).len(), 2);
     assert_balanced(&pipeline).await;
 }

@@ -44,7 +44,8 @@ pub async fn retention(what: Retention) -> Result<(), Problem> {
     let plan = Plan::make(&mut *pool.acquire().await?, settings.retention.limits, today).await?;
     let goes = plan.describe(&pool).await?;
     let sizes: Vec<_> = plan.tables.iter().map(|table| Partition { day: table.day, bytes: table.bytes }).collect();
-    let next = retention::next_drop(settings.retention.limits, &sizes, &plan.held);
+    let stay: Vec<_> = sizes.iter().copied().filter(|p| plan.due.iter().all(|(due, _)| *due != p.day)).collect();
+    let next = retention::next_drop(settings.retention.limits, &stay, &plan.held);
     if what.json {
         say(&json!({"today": today, "goes": goes, "next_drop": next, "held": plan.held}).to_string());
         return Ok(());
@@ -57,7 +58,7 @@ pub async fn retention(what: Retention) -> Result<(), Problem> {
         sizes.len(),
         megabytes(bytes),
         plan.held.len(),
-        next.map_or(String::new(), |next| format!("; by age the next one goes on {}", next.max(today)))
+        next.map_or(String::new(), |next| format!("; by age the next one goes on {next}"))
     ));
     Ok(())
 }
