@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::NaiveDate;
 
@@ -9,6 +10,8 @@ use super::ArchiveError;
 use super::manifest::{FORMAT, Manifest};
 
 const MANIFEST: &str = ".manifest.json";
+/// An incomplete file that nobody has written to for so long was left.
+const LEFT: Duration = Duration::from_secs(86_400);
 /// How files end that are not complete.
 pub const PARTIAL: &str = ".partial";
 
@@ -29,12 +32,21 @@ impl Folder {
         &self.0
     }
 
-    /// Makes it if it is missing, and proves that files can be written there.
+    /// Makes it if it is missing, proves that files can be written there, and removes what was left of writers that were killed.
     pub fn ready(&self) -> Result<(), ArchiveError> {
         fs::create_dir_all(&self.0).map_err(ArchiveError::file(&self.0))?;
         let probe = self.0.join(format!("probe-{}{PARTIAL}", uuid::Uuid::new_v4().simple()));
         File::create(&probe).map_err(ArchiveError::file(&probe))?;
-        fs::remove_file(&probe).map_err(ArchiveError::file(&probe))
+        fs::remove_file(&probe).map_err(ArchiveError::file(&probe))?;
+        for entry in fs::read_dir(&self.0).map_err(ArchiveError::file(&self.0))? {
+            let path = entry.map_err(ArchiveError::file(&self.0))?.path();
+            let age = fs::metadata(&path).and_then(|file| file.modified()).map(|written| written.elapsed());
+            let is_left = path.to_string_lossy().ends_with(PARTIAL) && matches!(age, Ok(Ok(age)) if age > LEFT);
+            if is_left {
+                fs::remove_file(&path).map_err(ArchiveError::file(&path))?;
+            }
+        }
+        Ok(())
     }
 
     /// The archives of a day, in order of name. Incomplete ones are none.

@@ -287,6 +287,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_writer_left_goes_after_a_day() {
+        let folder = Temporary::new();
+        for (name, hours) in [("events_1.partial", 25), ("events_2.partial", 1), ("events_3.jsonl.zst", 25)] {
+            let file = File::create(folder.0.path().join(name)).unwrap();
+            let written = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3_600);
+            file.set_modified(written).unwrap();
+        }
+        folder.0.ready().unwrap();
+        assert_eq!(folder.files(), ["events_2.partial", "events_3.jsonl.zst"]);
+    }
+
+    #[test]
     fn an_archive_is_rewritten_without_some_of_its_lines() {
         let folder = Temporary::new();
         let manifest = folder.write(&["{\"u\":1}", "{\"u\":2}"]);
