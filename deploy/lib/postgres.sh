@@ -1,7 +1,7 @@
 # A private PostgreSQL in a folder: set up, start, stop. Settings are those of production: nothing trades durability.
 #
-# DIR/data is the cluster, DIR/password and DIR/port its password and port, DIR/postgres.log its log, and
-# DIR/data/postmaster.pid (first line) its pid. PostgreSQL refuses to run as root, so root hands the folder to another
+# DIR/data is the cluster, DIR/password and DIR/port its password and port, DIR/archive the folder its WAL is archived into, if any,
+# DIR/postgres.log its log, and DIR/data/postmaster.pid (first line) its pid. PostgreSQL refuses to run as root, so root hands the folder to another
 # user; where that user cannot get at it (below a closed home folder, say) the cluster lives elsewhere, and DIR/moved-to
 # names the place.
 # shellcheck shell=bash
@@ -46,6 +46,23 @@ postgres_url() {
   home=$(postgres_home "$1")
   if ! postgres_running "$1"; then die "no PostgreSQL is running in $1. Start it: ./deploy/postgres start $1"; fi
   echo "DATABASE_URL=postgres://$POSTGRES_NAME:$(cat "$home/password")@127.0.0.1:$(cat "$home/port")/$POSTGRES_NAME"
+}
+
+# postgres_archive DIR FOLDER: from its next start on, it archives its WAL into FOLDER.
+postgres_archive() {
+  local dir=$1 folder=$2 home
+  archive_check "$folder"
+  postgres_create "$dir"
+  home=$(postgres_home "$dir")
+  if [ "$(cat "$home/archive" 2>/dev/null)" = "$folder" ]; then return; fi
+  if postgres_running "$dir"; then die "the PostgreSQL in $dir is running: stop it first, archiving begins with a start"; fi
+  if [ ! -e "$folder" ]; then
+    mkdir -p "$folder"
+    chmod 700 "$folder"
+    if [ "$(id -u)" = 0 ]; then chown "$(postgres_user)" "$folder"; fi
+  fi
+  if ! as_postgres test -w "$folder"; then die "PostgreSQL's user $(postgres_user) cannot write into $folder"; fi
+  echo "$folder" >"$home/archive"
 }
 
 # postgres_start DIR [PORT]: starts it on PORT, else the port it had, else a free one. Needs PG_BIN.
@@ -194,4 +211,5 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %a '
 SETTINGS
+  if [ -s "$home/archive" ]; then archive_settings "$(cat "$home/archive")" >>"$home/data/postgresql.conf"; fi
 }

@@ -76,14 +76,14 @@ GRANT SELECT, INSERT ON changes TO :"ingest";
 GRANT SELECT, UPDATE ON catalog TO :"ingest";
 GRANT SELECT, DELETE ON campaign_totals TO :"ingest";
 GRANT SELECT, INSERT, UPDATE ON api_keys TO :"ingest";
-GRANT SELECT ON _sqlx_migrations, conversions, dead_letters, duplicates, events, identity_links, late_ids, matches,
+GRANT SELECT ON _sqlx_migrations, backups, conversions, day_spans, dead_letters, duplicates, events, holds, identity_links, late_ids, matches,
     partitions, users TO :"ingest";
 -- A dead letter is marked, never rewritten. (The id of its event is filled in where it could not be read at first.)
 GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, discarded_by, discard_reason) ON dead_letters
     TO :"ingest", :"worker";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
-GRANT SELECT ON _sqlx_migrations, campaigns, catalog, features, segments TO :"worker";
+GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, features, layouts, segments TO :"worker";
 GRANT SELECT, INSERT ON conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
 -- Who drops a partition notes it, in the same transaction.
 GRANT INSERT, SELECT (events) ON removals TO :"events_owner";
@@ -92,14 +92,15 @@ GRANT SELECT, DELETE ON changes, conversions, dead_letters, duplicates, late_ids
 GRANT SELECT, INSERT, UPDATE, DELETE ON ledger, rollups TO :"events_owner";
 GRANT SELECT, UPDATE ON retention TO :"events_owner";
 GRANT SELECT ON _sqlx_migrations, campaigns, lanes TO :"events_owner";
-GRANT SELECT, INSERT, UPDATE ON campaign_totals, duplicates, lanes, ledger, partitions, rollups, users TO :"worker";
+GRANT SELECT, INSERT, UPDATE ON campaign_totals, day_spans, duplicates, lanes, ledger, partitions, rollups, users TO :"worker";
 GRANT SELECT, INSERT ON late_ids TO :"worker";
 GRANT SELECT, UPDATE ON retention TO :"worker";
 GRANT SELECT, INSERT, UPDATE, DELETE ON holds, workers TO :"worker";
 
 -- read: for people and dashboards. Everything but what opens doors: of api_keys neither hashes nor secrets.
-GRANT SELECT ON _sqlx_migrations, campaign_totals, campaigns, catalog, changes, conversions, dead_letters, duplicates, events,
-    features, holds, identity_links, lanes, late_ids, ledger, matches, partitions, removals, retention, rollups, segments, users, workers TO :"read";
+GRANT SELECT ON _sqlx_migrations, backups, campaign_totals, campaigns, catalog, changes, conversions, day_spans, dead_letters,
+    duplicates, events, features, holds, identity_links, lanes, late_ids, layouts, ledger, matches, partitions, removals, retention, rollups,
+    segments, users, workers TO :"read";
 GRANT SELECT (id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds) ON api_keys TO :"read";
 -- A question that takes for ever would hold back the removal of old partitions.
 ALTER ROLE :"read" SET default_transaction_read_only = on;

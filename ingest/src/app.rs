@@ -28,7 +28,7 @@ pub struct App {
     /// How much may be in flight.
     pub budget: Budget,
     /// The way into the stream.
-    pub publisher: Publisher,
+    pub publisher: Arc<Publisher>,
     /// Whether that way may be taken.
     pub readiness: Arc<Readiness>,
     /// The campaigns, as of the last poll.

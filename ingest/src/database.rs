@@ -9,11 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use shared::store::connection::sqlstate;
+use shared::store::failure;
 use sqlx::Transaction;
 use sqlx::postgres::{PgPool, Postgres};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+use tokio::time::error::Elapsed;
 
+use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
+use crate::standby::Standby;
 
 /// Look-ups on the way of an event that may be under way at once; more would only wait for the pool.
 const LOOK_UPS: usize = 1_024;
@@ -27,11 +32,14 @@ pub const QUERY_CANCELED: &str = "57014";
 /// An outage is logged again after so long.
 const QUIET_MILLISECONDS: u64 = 30_000;
 
-/// Two pools, one for what people ask and one for look-ups on the way of an event, and what is known about their health.
+/// Two pools, one for what people ask and one for look-ups on the way of an event, and what is known about their health; perhaps a
+/// standby for what people read.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
     statements: PgPool,
+    standby: Option<Standby>,
+    metrics: Arc<Metrics>,
     look_ups: Arc<Semaphore>,
     started: Instant,
     /// Milliseconds after `started`.
@@ -42,15 +50,28 @@ pub struct Database {
 impl Database {
     /// `statements` is for look-ups: single statements, which wait at most `patience`.
     #[must_use]
-    pub fn new(pool: PgPool, statements: PgPool, patience: Duration) -> Self {
+    pub fn new(
+        pool: PgPool,
+        statements: PgPool,
+        standby: Option<Standby>,
+        metrics: Arc<Metrics>,
+        patience: Duration,
+    ) -> Self {
         let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
-        Self { pool, statements, look_ups, started: Instant::now(), resting_until: Arc::default(), patience }
+        let resting_until = Arc::default();
+        Self { pool, statements, standby, metrics, look_ups, started: Instant::now(), resting_until, patience }
     }
 
     /// The pool for tasks that run on their own.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// The standby, if there is one.
+    #[must_use]
+    pub fn standby(&self) -> Option<Standby> {
+        self.standby.clone()
     }
 
     /// Connections that are idle, and those in use.
@@ -68,15 +89,35 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     {
-        match tokio::time::timeout(PATIENCE, tokio::spawn(work(self.pool.clone()))).await {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(error))) => Err(problem(&error)),
-            Ok(Err(panic)) => Err(Problem::new(Kind::Internal, "this failed on our side").caused_by(panic)),
-            Err(_) => Err(Problem::new(
-                Kind::DatabaseUnavailable,
-                "the database does not answer; try again after Retry-After",
-            )),
+        ended(tokio::time::timeout(PATIENCE, tokio::spawn(work(self.pool.clone()))).await)
+    }
+
+    /// The same for what people only read, and what may be a moment old: asks the standby while it can be asked, and the database when
+    /// the standby fails.
+    pub async fn read<T, F>(&self, work: impl FnOnce(PgPool) -> F + Clone) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+    {
+        if let Some((standby, pool)) = self.standby.as_ref().and_then(|standby| Some((standby, standby.pool()?))) {
+            let work = work.clone();
+            let result = tokio::time::timeout(PATIENCE, tokio::spawn(work(pool.clone()))).await;
+            match &result {
+                Ok(Ok(Err(error))) if sqlstate(error).as_deref() != Some(QUERY_CANCELED) => {
+                    failure::count(error);
+                    standby.failed();
+                }
+                _ => {
+                    if result.is_err() {
+                        standby.failed();
+                    }
+                    self.metrics.read_from("standby");
+                    return ended(result);
+                }
+            }
         }
+        self.metrics.read_from("database");
+        self.run(work).await
     }
 
     /// Something an answer is better with; `None` when it cannot be had quickly. A statement that the database itself ended for its
@@ -98,8 +139,13 @@ impl Database {
         });
         let failure = match tokio::time::timeout(self.patience, task).await {
             Ok(Ok(Ok(value))) => return Some(value),
-            Ok(Ok(Err(error))) if sqlstate(&error).as_deref() == Some(QUERY_CANCELED) => return None,
-            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Ok(Err(error))) => {
+                failure::count(&error);
+                if sqlstate(&error).as_deref() == Some(QUERY_CANCELED) {
+                    return None;
+                }
+                error.to_string()
+            }
             Ok(Err(panic)) => panic.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
@@ -123,7 +169,20 @@ pub async fn moment(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sql
     Ok(moment)
 }
 
+/// How a task that was waited for has ended.
+fn ended<T>(result: Result<Result<Result<T, sqlx::Error>, JoinError>, Elapsed>) -> Result<T, Problem> {
+    match result {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(problem(&error)),
+        Ok(Err(panic)) => Err(Problem::new(Kind::Internal, "this failed on our side").caused_by(panic)),
+        Err(_) => {
+            Err(Problem::new(Kind::DatabaseUnavailable, "the database does not answer; try again after Retry-After"))
+        }
+    }
+}
+
 fn problem(error: &sqlx::Error) -> Problem {
+    failure::count(error);
     let class = sqlstate(error);
     if class.as_deref() == Some(QUERY_CANCELED) {
         let message = "the database did not finish in time; narrow what you ask for, or try again after Retry-After";

@@ -46,6 +46,7 @@ pub mod router;
 pub mod run;
 pub mod server;
 pub mod settings;
+pub mod standby;
 pub mod tail;
 pub mod upkeep;
 pub mod verify;

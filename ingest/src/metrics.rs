@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use shared::domain::violation::Code;
+use shared::store::failure;
 
 use crate::problem::Kind;
 
@@ -19,7 +20,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const NO_ROUTE: &str = "none";
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 24] = [
+pub static ALL: [(&str, &str, &str); 27] = [
     ("ingest_events_received_total", "counter", "events that arrived, readable or not"),
     ("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
     ("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
@@ -44,6 +45,13 @@ pub static ALL: [(&str, &str, &str); 24] = [
     ("ingest_stream_bytes", "gauge", "bytes in the stream of a `lane`"),
     ("ingest_stream_fill_ratio", "gauge", "bytes in the stream of a `lane` over its max_bytes"),
     ("ingest_database_connections", "gauge", "connections to PostgreSQL by `state`: idle or in_use"),
+    ("ingest_database_errors_total", "counter", "statements that failed, by `class` (`shared/src/store/failure.rs`)"),
+    ("ingest_reads_total", "counter", "answers to people that were read from the `server`: database or standby"),
+    (
+        "ingest_standby_lag_seconds",
+        "gauge",
+        "how far DATABASE_READ_URL is behind; -1 without one, or when it cannot say",
+    ),
     ("ingest_keys_age_seconds", "gauge", "age of the key table's snapshot; -1 before the first"),
     ("ingest_catalog_version", "gauge", "version of the campaigns in force; -1 before the first read"),
     ("ingest_inert_documents", "gauge", "campaigns, segments and flags that are malformed and do nothing"),
@@ -68,10 +76,10 @@ pub struct Metrics {
     http_requests: HashMap<&'static str, [Counter; CLASSES.len()]>,
     connections: Gauge,
     ready: Gauge,
-    stream_bytes: Vec<Gauge>,
-    stream_fill_ratio: Vec<Gauge>,
     database_idle: Gauge,
     database_in_use: Gauge,
+    reads: [(&'static str, Counter); 2],
+    standby_lag_seconds: Gauge,
     keys_age_seconds: Gauge,
     catalog_version: Gauge,
     inert_documents: Gauge,
@@ -86,7 +94,7 @@ impl std::fmt::Debug for Metrics {
 impl Metrics {
     /// Registers every metric at zero. `routes` are the label values of requests.
     #[must_use]
-    pub fn register(lanes: u16, in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
+    pub fn register(in_flight_limit_bytes: usize, routes: impl Iterator<Item = &'static str>) -> Self {
         for (name, kind, meaning) in ALL {
             match kind {
                 "counter" => metrics::describe_counter!(name, meaning),
@@ -97,7 +105,7 @@ impl Metrics {
         let reasons = Kind::ALL.iter().map(|k| k.code()).chain(Code::ALL.iter().map(|c| c.as_str())).chain([ABANDONED]);
         let by_class =
             |route| CLASSES.map(|class| counter!("ingest_http_requests_total", "route" => route, "class" => class));
-        let by_lane = |name: &'static str| (0..lanes).map(|lane| gauge!(name, "lane" => lane.to_string())).collect();
+        failure::count_as("ingest_database_errors_total");
         gauge!("ingest_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!("ingest_in_flight_limit_bytes").set(float(in_flight_limit_bytes));
         Self {
@@ -119,10 +127,10 @@ impl Metrics {
             http_requests: routes.chain([NO_ROUTE]).map(|route| (route, by_class(route))).collect(),
             connections: gauge!("ingest_connections"),
             ready: gauge!("ingest_ready"),
-            stream_bytes: by_lane("ingest_stream_bytes"),
-            stream_fill_ratio: by_lane("ingest_stream_fill_ratio"),
             database_idle: gauge!("ingest_database_connections", "state" => "idle"),
             database_in_use: gauge!("ingest_database_connections", "state" => "in_use"),
+            reads: ["database", "standby"].map(|server| (server, counter!("ingest_reads_total", "server" => server))),
+            standby_lag_seconds: gauge!("ingest_standby_lag_seconds"),
             keys_age_seconds: gauge!("ingest_keys_age_seconds"),
             catalog_version: gauge!("ingest_catalog_version"),
             inert_documents: gauge!("ingest_inert_documents"),
@@ -215,19 +223,27 @@ impl Metrics {
 
     /// How full a lane's stream is.
     pub fn stream_fill(&self, lane: u16, bytes: u64, max_bytes: i64) {
-        let lane = usize::from(lane);
+        let lane = lane.to_string();
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let (bytes, max_bytes) = (bytes as f64, max_bytes.max(1) as f64);
-        if let (Some(held), Some(ratio)) = (self.stream_bytes.get(lane), self.stream_fill_ratio.get(lane)) {
-            held.set(bytes);
-            ratio.set(bytes / max_bytes);
-        }
+        gauge!("ingest_stream_bytes", "lane" => lane.clone()).set(bytes);
+        gauge!("ingest_stream_fill_ratio", "lane" => lane).set(bytes / max_bytes);
     }
 
     /// The database pool.
     pub fn database_connections(&self, idle: usize, in_use: usize) {
         self.database_idle.set(float(idle));
         self.database_in_use.set(float(in_use));
+    }
+
+    /// Something was read for people, from this server.
+    pub fn read_from(&self, server: &str) {
+        self.reads.iter().filter(|(name, _)| *name == server).for_each(|(_, reads)| reads.increment(1));
+    }
+
+    /// How far the standby is behind.
+    pub fn standby_lag(&self, lag: Option<Duration>) {
+        self.standby_lag_seconds.set(lag.map_or(-1.0, |lag| lag.as_secs_f64()));
     }
 
     /// The campaigns in force.
@@ -258,7 +274,7 @@ mod tests {
             assert!(name.starts_with("ingest_"));
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
         }
-        let metrics = Metrics::register(2, 1, ["/v1/track"].into_iter());
+        let metrics = Metrics::register(1, ["/v1/track"].into_iter());
         assert!(metrics.rejected.contains_key("overloaded") && metrics.rejected.contains_key("too_deep"));
     }
 }

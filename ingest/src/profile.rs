@@ -58,7 +58,7 @@ async fn read_at(app: &App, key: Option<UserKey<'_>>, wants: &Wants, moment: Mom
     if *wants == Wants::default() {
         return Some(Profile::default());
     }
-    let partition = key.partition(app.settings.pipeline.partitions);
+    let partition = key.partition(app.publisher.layout().partitions);
     let (kind, id, wants) = (key.kind, key.id.to_owned(), wants.clone());
     let read = async move |pool| profile_query::read(pool, partition, UserKey { kind, id: &id }, &wants, moment).await;
     let stored = app.database.look_up(read).await?;

@@ -30,6 +30,7 @@ use crate::publish::Publisher;
 use crate::readiness::{Readiness, check};
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::standby::Standby;
 use crate::tail::Tail;
 use crate::{router, upkeep};
 
@@ -84,19 +85,26 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let address = settings.listen;
     let listener = TcpListener::bind(address).await.map_err(|cause| Failure::Listen { address, cause })?;
     let metrics_page = prometheus::install().map_err(|e| Failure::start("installing metrics")(e.into()))?;
-    let metrics = Metrics::register(settings.pipeline.lanes, settings.max_in_flight_bytes, router::paths());
+    let metrics = Metrics::register(settings.max_in_flight_bytes, router::paths());
     let metrics = Arc::new(metrics);
     tokio::spawn(prometheus::keep_tidy(metrics_page.clone()));
 
     let connection =
         stream::connect(&settings.pipeline, NAME).await.map_err(|e| Failure::start("connecting to NATS")(e.into()))?;
-    let lanes = Lane::all(&settings.pipeline);
-    let readiness = Arc::new(Readiness::new(connection.clone(), settings.pipeline.lanes));
-    let checking =
-        check::keep_checking(Arc::clone(&readiness), Arc::new(settings.pipeline.clone()), Arc::clone(&metrics));
+    let readiness = Arc::new(Readiness::new(connection.clone()));
+    let pipeline = Arc::new(settings.pipeline.clone());
+    let publisher = Publisher::start(&pipeline, &connection.client, &readiness, &metrics, settings.publish_deadline);
+    let publisher = Arc::new(publisher);
+    let checking = check::keep_checking(
+        Arc::clone(&readiness),
+        Arc::clone(&pipeline),
+        Arc::clone(&publisher),
+        Arc::clone(&metrics),
+    );
     stop.supervise("durability checks", checking);
 
-    stop.supervise("stream connection", stream::leave_silent_servers(connection.clone(), lanes.clone()));
+    let lanes = Lane::all(&pipeline.stream_prefix, pipeline.first_layout);
+    stop.supervise("stream connection", stream::leave_silent_servers(connection.clone(), lanes));
 
     let options = |limits| {
         store::options(&settings.pipeline, NAME, limits).map_err(|e| Failure::start("reading DATABASE_URL")(e.into()))
@@ -107,7 +115,17 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     // The database ends a look-up a little before the request stops waiting for it.
     let limits = SessionLimits { statement: settings.match_deadline * 9 / 10, ..SessionLimits::default() };
     let look_ups = store::statement_pool(options(limits)?, for_look_ups);
-    let pool = store::pool(options(SessionLimits::default())?, for_people);
+    let pool = store::pool(store::planned_each_time(options(SessionLimits::default())?), for_people);
+    let standby = settings.database_read_url.as_ref().map(|url| {
+        let slow = settings.pipeline.slow_statement;
+        let options = store::options_of(url.expose(), slow, NAME, SessionLimits::default());
+        let options = options.map_err(|e| Failure::start("reading DATABASE_READ_URL")(e.into()))?;
+        Ok::<_, Failure>(Standby::new(store::pool(store::planned_each_time(options), for_people)))
+    });
+    let standby = standby.transpose()?;
+    if standby.is_none() {
+        metrics.standby_lag(None);
+    }
     let (campaigns_in, campaigns) = catalog::channel();
     let (tail, entries) = Tail::new(&settings.pipeline.stream_prefix);
     let drain = settings.drain;
@@ -118,7 +136,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
             settings.auth_required,
         ),
         budget: Budget::new(settings.max_in_flight_bytes),
-        publisher: Publisher::start(&lanes, &connection.client, &readiness, &metrics, settings.publish_deadline),
+        publisher,
         readiness: Arc::clone(&readiness),
         campaigns,
         overlay: Overlay::default(),
@@ -128,7 +146,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         tail: Arc::new(tail),
         client: connection.client.clone(),
         jetstream: lanes::jetstream(connection.client.clone()),
-        database: Database::new(pool, look_ups, settings.match_deadline),
+        database: Database::new(pool, look_ups, standby, Arc::clone(&metrics), settings.match_deadline),
         metrics: Arc::clone(&metrics),
         metrics_page,
         settings,

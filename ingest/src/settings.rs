@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use shared::runtime::settings::pipeline::Pipeline;
-use shared::runtime::settings::{Reader, Setting};
+use shared::runtime::settings::{Reader, Secret, Setting};
 
 use crate::cors::Origins;
 use crate::fair_use::client_address::TrustedProxies;
@@ -49,6 +49,14 @@ static MATCH_DEADLINE: Setting = Setting::new(
 );
 static DATABASE_CONNECTIONS: Setting =
     Setting::new("INGEST_DATABASE_CONNECTIONS", "8", "most connections of one ingest process to PostgreSQL");
+static DATABASE_READ_URL: Setting = Setting::new(
+    "DATABASE_READ_URL",
+    "",
+    "a standby of the database, for what people read through the admin API; while it is away or behind, the database itself is read",
+)
+.secret();
+static DATABASE_READ_MAX_LAG: Setting =
+    Setting::new("DATABASE_READ_MAX_LAG_SECONDS", "5", "how far behind that standby may be");
 static ADMIN_WRITE_LIMIT: Setting = Setting::new(
     "ADMIN_WRITE_LIMIT",
     "50",
@@ -87,7 +95,7 @@ static DRAIN: Setting = Setting::new(
 );
 
 /// Every setting of ingest, for the table and `.env.example`.
-pub static ALL: [&Setting; 21] = [
+pub static ALL: [&Setting; 23] = [
     &LISTEN,
     &CLIENT_API_KEYS,
     &ADMIN_API_KEYS,
@@ -100,6 +108,8 @@ pub static ALL: [&Setting; 21] = [
     &PUBLISH_DEADLINE,
     &MATCH_DEADLINE,
     &DATABASE_CONNECTIONS,
+    &DATABASE_READ_URL,
+    &DATABASE_READ_MAX_LAG,
     &ADMIN_WRITE_LIMIT,
     &ADMIN_WRITE_WINDOW,
     &KEY_EVENTS,
@@ -141,6 +151,10 @@ pub struct Settings {
     pub match_deadline: Duration,
     /// Pool size.
     pub database_connections: u32,
+    /// A standby for people's reads.
+    pub database_read_url: Option<Secret>,
+    /// How far behind it may be.
+    pub database_read_max_lag: Duration,
     /// Changes of one address through the admin API per window; 0: any number.
     pub admin_write_limit: u32,
     /// That window.
@@ -207,6 +221,8 @@ impl Settings {
             publish_deadline: reader.duration(&PUBLISH_DEADLINE),
             match_deadline: reader.duration(&MATCH_DEADLINE),
             database_connections: u32::try_from(reader.number(&DATABASE_CONNECTIONS, 1..=1_000)).unwrap_or(1),
+            database_read_url: Some(reader.text(&DATABASE_READ_URL)).filter(|url| !url.is_empty()).map(Secret::from),
+            database_read_max_lag: reader.duration(&DATABASE_READ_MAX_LAG),
             admin_write_limit: u32::try_from(reader.number(&ADMIN_WRITE_LIMIT, 0..=1_000_000)).unwrap_or(0),
             admin_write_window: Duration::from_secs(reader.number(&ADMIN_WRITE_WINDOW, 1..=86_400)),
             allowance: Allowance {

@@ -24,6 +24,10 @@ pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>, tail_entri
     let loader = Loader::new(pool.clone(), true);
     tokio::spawn(loader.keep_current(app.settings.pipeline.catalog_poll, campaigns));
     tokio::spawn(keys::table::keep_current(pool, Arc::clone(&app.door.keys)));
+    if let Some(standby) = app.database.standby() {
+        let (database, metrics) = (app.database.pool().clone(), Arc::clone(&app.metrics));
+        tokio::spawn(standby.keep_looking(database, app.settings.database_read_max_lag, metrics));
+    }
     tokio::spawn(prune_overlay(Arc::clone(app)));
     tokio::spawn(hear::hear(app.client.clone(), Arc::clone(&app.tail)));
     tokio::spawn(hear::publish(app.client.clone(), tail_entries));

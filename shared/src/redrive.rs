@@ -12,27 +12,31 @@
 //! received. Traits of an identify would overwrite newer ones, so one is passed over when a later identify of its user is stored,
 //! unless [`Order::overwrite_traits`] says otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use sqlx::postgres::PgPool;
 
+use crate::domain::layout::Layout;
 use crate::domain::redrive::{self, Again};
 use crate::domain::user_key::Placeholders;
 use crate::runtime::settings::pipeline::Pipeline;
 use crate::store::dead_letters::Filter;
 use crate::store::dead_letters::open::{self, Redriven};
-use crate::stream::lanes::Lane;
 
 /// The way into the stream.
 pub trait Publish {
     /// Why it is closed.
     type Error: Send;
 
-    /// Puts lines, each with its partition, into one message of a lane, and gives back its sequence once it is acknowledged. Takes a few
-    /// seconds at most: locks are held meanwhile.
-    fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>)
-    -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    /// Puts lines, each with its partition, into one message of a lane, of this format version at least, and gives back its sequence
+    /// once it is acknowledged. Takes a few seconds at most: locks are held meanwhile.
+    fn publish(
+        &mut self,
+        lane: u16,
+        version: u16,
+        lines: Vec<(u16, Bytes)>,
+    ) -> impl Future<Output = Result<u64, Self::Error>> + Send;
 }
 
 /// What shall be driven again.
@@ -47,8 +51,7 @@ pub struct Order {
     /// Who says so.
     pub by: String,
     placeholders: Placeholders,
-    partitions: u16,
-    lanes: u16,
+    layout: Layout,
 }
 
 /// What one step did.
@@ -67,17 +70,16 @@ pub struct Step<E> {
 }
 
 impl Order {
-    /// For a pipeline with these settings.
+    /// For a pipeline with these settings and this layout.
     #[must_use]
-    pub fn new(settings: &Pipeline, filter: Filter, last_id: i64, by: impl Into<String>) -> Self {
+    pub fn new(settings: &Pipeline, layout: Layout, filter: Filter, last_id: i64, by: impl Into<String>) -> Self {
         Self {
             filter,
             last_id,
             overwrite_traits: false,
             by: by.into(),
             placeholders: settings.placeholders.clone(),
-            partitions: settings.partitions,
-            lanes: settings.lanes,
+            layout,
         }
     }
 
@@ -95,7 +97,7 @@ impl Order {
         let mut step = Step { redriven: Vec::new(), events: 0, skipped: Vec::new(), reached, failure: None };
         let mut ready = Vec::with_capacity(letters.len());
         for letter in letters {
-            match redrive::read(&letter.payload, self.partitions, &self.placeholders) {
+            match redrive::read(&letter.payload, self.layout, &self.placeholders) {
                 Ok(again) => ready.push((letter.id, again)),
                 Err(why) => step.skipped.push((letter.id, why)),
             }
@@ -106,24 +108,23 @@ impl Order {
             ready.retain(|(id, _)| !outdated.contains(id));
             step.skipped.extend(outdated.into_iter().map(|id| (id, OUTDATED.to_owned())));
         }
+        let mut letters: BTreeMap<i64, Letter> = ready.iter().map(|(id, again)| (*id, self.letter(again))).collect();
         let by_lane = self.by_lane(ready);
         let Some(publish) = publish else {
-            for (letters, lines) in by_lane.into_values() {
-                step.events += lines.len() as u64;
-                step.redriven.extend(letters.iter().map(|(id, _)| *id));
-            }
+            step.events = by_lane.values().map(|piece| piece.lines.len() as u64).sum();
+            step.redriven.extend(letters.into_keys());
             transaction.rollback().await?;
             return Ok(step);
         };
-        let mut marks = Vec::new();
-        for (lane, (letters, lines)) in by_lane {
-            let events = lines.len() as u64;
-            match publish.publish(lane, lines).await {
+        for (lane, piece) in by_lane {
+            let events = piece.lines.len() as u64;
+            match publish.publish(lane, piece.version, piece.lines).await {
                 Ok(seq) => {
-                    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
                     step.events += events;
-                    step.redriven.extend(letters.iter().map(|(id, _)| *id));
-                    marks.extend(letters.into_iter().map(|(id, event_id)| Redriven { id, event_id, seq }));
+                    for (_, letter) in letters.iter_mut().filter(|(id, _)| piece.letters.contains(id)) {
+                        letter.lanes_left -= 1;
+                        letter.seq = i64::try_from(seq).unwrap_or(i64::MAX);
+                    }
                 }
                 Err(failure) => {
                     step.failure = Some(failure);
@@ -131,26 +132,51 @@ impl Order {
                 }
             }
         }
+        letters.retain(|_, letter| letter.lanes_left == 0);
+        step.redriven.extend(letters.keys());
+        let mark = |(id, letter): (i64, Letter)| Redriven { id, event_id: letter.event_id, seq: letter.seq };
+        let marks: Vec<Redriven> = letters.into_iter().map(mark).collect();
         open::mark_redriven(&mut transaction, &marks, &self.by).await?;
         transaction.commit().await?;
         Ok(step)
     }
 
-    /// One message per lane. Lines of a letter stay together: those of a whole message are of one lane already.
+    /// One message per lane. A letter that is a whole message may have lines in several.
     fn by_lane(&self, ready: Vec<(i64, Again)>) -> BTreeMap<u16, Piece> {
         let mut by_lane = BTreeMap::<u16, Piece>::new();
         for (id, again) in ready {
-            let partition = again.lines.first().map_or(0, |(partition, _)| *partition);
-            let (letters, lines) = by_lane.entry(Lane::of_partition(partition, self.lanes)).or_default();
-            letters.push((id, again.event_id));
-            lines.extend(again.lines);
+            for (partition, line) in again.lines {
+                let piece = by_lane.entry(self.layout.lane_of(partition)).or_default();
+                piece.letters.insert(id);
+                piece.version = piece.version.max(again.version);
+                piece.lines.push((partition, line));
+            }
         }
         by_lane
     }
+
+    fn letter(&self, again: &Again) -> Letter {
+        let lanes: BTreeSet<u16> = again.lines.iter().map(|(partition, _)| self.layout.lane_of(*partition)).collect();
+        Letter { event_id: again.event_id, lanes_left: lanes.len(), seq: 0 }
+    }
 }
 
-/// Letters with their events' ids, and all their lines.
-type Piece = (Vec<(i64, Option<uuid::Uuid>)>, Vec<(u16, Bytes)>);
+/// What goes into one lane.
+#[derive(Default)]
+struct Piece {
+    letters: BTreeSet<i64>,
+    version: u16,
+    lines: Vec<(u16, Bytes)>,
+}
+
+/// A letter on its way.
+struct Letter {
+    event_id: Option<uuid::Uuid>,
+    /// Lanes that have not acknowledged their lines yet.
+    lanes_left: usize,
+    /// The message that carries its last lines.
+    seq: i64,
+}
 
 /// Why an identify is passed over.
 const OUTDATED: &str = "it is an identify, and a later one of its user is stored, whose traits it could overwrite";

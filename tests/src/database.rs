@@ -55,6 +55,17 @@ impl TestDatabase {
         Self { url, pool, name, server: server_url.to_owned() }
     }
 
+    /// Everything in it is gone at once, whoever is connected: what is left is an empty database of its name.
+    ///
+    /// # Panics
+    /// When it cannot be dropped or made.
+    pub async fn destroy(&self) {
+        let mut admin = connect(&self.server).await;
+        run(&mut admin, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+        run(&mut admin, &format!("CREATE DATABASE {} TEMPLATE template0", self.name)).await;
+        let _ = admin.close().await;
+    }
+
     /// A count, or any other single number.
     ///
     /// # Panics

@@ -25,7 +25,7 @@
 //! | [`chaos`] | everything fails, on purpose and by a seed |
 //! | [`skip`] | saying that a test cannot run here |
 //! | [`proxy`], [`image`] | a network and a disk that fail on request |
-//! | [`legacy`] | requests as the old SDK sent them |
+//! | [`legacy`], [`legacy_store`] | requests as the old SDK sent them; stores of the old server, made up |
 //! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`upgrade`] | programs of two versions at once |
 //! | [`witness`] | a good client beside harm, and the memory that the harm cost |
@@ -47,13 +47,16 @@ pub mod http1;
 pub mod image;
 pub mod known_set;
 pub mod legacy;
+pub mod legacy_store;
 pub mod load;
 pub mod matching;
 pub mod meaning;
 pub mod metrics;
+pub mod migration_rules;
 pub mod oracle;
 pub mod parsers;
 pub mod pipeline;
+pub mod plans;
 pub mod program;
 pub mod proxy;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use bytes::Bytes;
+use shared::domain::layout::Layout;
 use shared::domain::message::{self, BATCH_ID_HEADER, DecodeError, EVENTS_HEADER, FORMAT_HEADER, PLAIN_VERSION};
 use shared::runtime::settings::Reader;
 use shared::runtime::settings::pipeline::Pipeline;
@@ -60,7 +61,16 @@ impl TestStream {
     pub async fn create(&self, environment: &[(String, String)]) {
         let mut reader = Reader::from_map(environment.iter().cloned());
         let settings = Pipeline::read(&mut reader);
-        lanes::create(&self.context, &self.lane, &settings).await.expect("the stream can be made");
+        lanes::create(&self.context, &self.lane, &settings, settings.first_layout)
+            .await
+            .expect("the stream can be made");
+    }
+
+    /// From now on the streams are looked at by this layout.
+    pub fn follow(&mut self, layout: Layout) {
+        let prefix = self.lane.stream.trim_end_matches("_0").to_owned();
+        self.lanes = Lane::all(&prefix, layout);
+        self.lane = self.lanes[0].clone();
     }
 
     /// Deletes it now.

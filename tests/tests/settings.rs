@@ -178,15 +178,20 @@ async fn what_clients_and_admins_send_makes_no_entry_of_a_log_and_colours_none()
 }
 
 #[tokio::test]
-async fn a_program_with_another_cut_into_partitions_does_not_touch_the_stream() {
+async fn a_program_that_is_told_another_number_of_partitions_works_with_that_of_the_stream_and_says_so() {
     let mut pipeline = Pipeline::start().await;
-    pipeline.workers[0].set("PARTITIONS", "32");
-    pipeline.ingests[0].set("PARTITIONS", "32");
     for program in pipeline.workers.iter_mut().chain(&mut pipeline.ingests) {
+        program.set("PARTITIONS", "32");
+        program.set("LANES", "2");
         program.start_again();
-        let said = program.unready_with("PARTITIONS").await;
-        assert!(said.contains("fixed at creation"), "{said}");
+        program.ready().await;
+        assert!(program.log().contains("PARTITIONS=16 LANES=1"), "{}", program.log());
     }
-    let answer = pipeline.client().post("/v1/track", &json!({"userId": "u", "event": "e"})).await.unwrap();
-    assert_eq!(answer.status, 503, "{}", answer.text());
+    for number in 0..50 {
+        pipeline.client().accepted("/v1/track", &json!({"userId": format!("u-{number}"), "event": "e"})).await;
+    }
+    pipeline.drained().await;
+    assert_eq!(pipeline.rows().await, 50);
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM partitions").await, 16);
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM lanes").await, 1);
 }

@@ -3,12 +3,23 @@
 //!
 //! JetStream starts a consumer beyond a stream's end, or before its beginning, without an error. A stream that was made anew, or an
 //! older copy of its volume put back, would so lose acknowledged events in silence; here it halts the worker, and the gap is named.
+//!
+//! A database that was restored from a backup is older than its stream, and knows less of what was trimmed. As long as the stream
+//! still begins at or before what its positions have not reached, nothing is missing: it is read on from there.
+
+use std::ops::RangeInclusive;
 
 use async_nats::jetstream::Context;
-use shared::domain::message::BATCH_ID_HEADER;
+use async_nats::jetstream::message::StreamMessage;
+use chrono::{DateTime, SecondsFormat, Utc};
+use shared::domain::layout::Layout;
+use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER};
+use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::StreamError;
 use shared::stream::lanes::{self, Lane, StreamState};
 use sqlx::PgConnection;
+
+use crate::layout;
 
 /// What the database recorded about a lane.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -17,6 +28,10 @@ pub struct LaneRecord {
     pub generation: String,
     /// Everything up to here was processed and may be gone.
     pub trimmed_to: i64,
+    /// Epoch of the layout that the positions are of.
+    pub epoch: i32,
+    /// When a position of the lane was last written: of a restored database, about when it was saved.
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 /// Where a partition stands.
@@ -67,12 +82,25 @@ pub fn gap(
             stream.generation, record.generation
         ));
     }
-    let (first, last) = (signed(stream.first_seq), signed(stream.last_seq));
-    if first - 1 > record.trimmed_to {
+    let (theirs, ours) = (i64::from(stream.layout.epoch), i64::from(record.epoch));
+    if theirs > ours {
         return Some(format!(
-            "stream {name} begins at message {first}, but only messages up to {} were given up: {} messages are missing",
-            record.trimmed_to,
-            first - 1 - record.trimmed_to
+            "stream {name} is of layout {theirs}, and this database of layout {ours}: it was restored from a backup taken before `worker repartition`, \
+             and what came between the two is not in the stream any more. Restore a backup taken after it"
+        ));
+    }
+    // A sealed one is about to follow.
+    if theirs < ours && !stream.sealed {
+        return Some(format!(
+            "stream {name} is of layout {theirs}, and this database of layout {ours}: an older copy was put back"
+        ));
+    }
+    let (first, last) = (signed(stream.first_seq), signed(stream.last_seq));
+    if let Some(missing) = missing(stream, record, positions) {
+        return Some(format!(
+            "stream {name} begins at message {first}, but only messages up to {} were processed or given up: {} messages are missing",
+            missing.start() - 1,
+            missing.count()
         ));
     }
     for position in positions {
@@ -82,7 +110,8 @@ pub fn gap(
                 "stream {name} ends at message {last}, but partition {partition} has processed message {at}: an older copy was put back"
             ));
         }
-        if at <= record.trimmed_to {
+        // It is gone, and so can't be compared.
+        if at <= record.trimmed_to || at < first {
             continue;
         }
         let found = batch_at(at);
@@ -97,6 +126,30 @@ pub fn gap(
     None
 }
 
+/// The messages that the stream has lost before every partition has processed them.
+fn missing(stream: &StreamState, record: &LaneRecord, positions: &[Position]) -> Option<RangeInclusive<i64>> {
+    let processed = positions.iter().map(|p| p.last_seq).min().unwrap_or(0);
+    let (from, to) = (record.trimmed_to.max(processed) + 1, signed(stream.first_seq) - 1);
+    (from <= to).then_some(from..=to)
+}
+
+/// About how many events these were, when, and where they may still be. `first` is the oldest message that is there.
+fn estimate(missing: RangeInclusive<i64>, record: &LaneRecord, first: Option<&StreamMessage>) -> String {
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut said = String::new();
+    // One message tells the size of its neighbours.
+    if let Some(each) = first.and_then(|m| m.headers.get(EVENTS_HEADER)?.as_str().parse::<usize>().ok()) {
+        said = format!(", about {} events", each.saturating_mul(missing.count()));
+    }
+    let since = record.as_of.map(|at| format!("after about {}", time(at)));
+    let until = first.map(|first| format!("before {}", time(first.time)));
+    let span: Vec<String> = since.into_iter().chain(until).collect();
+    if !span.is_empty() {
+        said.push_str(&format!(", accepted {}", span.join(" and ")));
+    }
+    said + ". If an older backup of the database was restored, a newer one may hold them"
+}
+
 /// Checks a lane against the stream as it is now. The state it was checked with comes back.
 pub async fn verify(
     jetstream: &Context,
@@ -108,7 +161,8 @@ pub async fn verify(
         return Err(AttachError::Gap(format!("stream {} does not exist any more", lane.stream)));
     };
     let mut batches = std::collections::BTreeMap::new();
-    for at in positions.iter().map(|p| p.last_seq).filter(|&at| at > record.trimmed_to) {
+    let there = record.trimmed_to.max(signed(stream.first_seq) - 1);
+    for at in positions.iter().map(|p| p.last_seq).filter(|&at| at > there) {
         if let std::collections::btree_map::Entry::Vacant(entry) = batches.entry(at) {
             entry.insert(batch_id_at(jetstream, lane, at).await?);
         }
@@ -123,7 +177,15 @@ pub async fn verify(
         {
             Err(AttachError::Doubtful(gap))
         }
-        Some(gap) => Err(AttachError::Gap(gap)),
+        Some(mut gap) => {
+            if stream.generation == record.generation
+                && let Some(missing) = missing(&stream, record, positions)
+            {
+                let first = lanes::message(jetstream, lane, stream.first_seq).await?;
+                gap.push_str(&estimate(missing, record, first.as_ref()));
+            }
+            Err(AttachError::Gap(gap))
+        }
     }
 }
 
@@ -132,29 +194,39 @@ pub async fn load(
     database: &mut PgConnection,
     jetstream: &Context,
     lane: &Lane,
-    settings: &shared::runtime::settings::pipeline::Pipeline,
+    settings: &Pipeline,
+    layout: Layout,
 ) -> Result<(LaneRecord, Vec<Position>), AttachError> {
+    let partitions: Vec<i32> = layout.partitions_of(lane.number).map(i32::from).collect();
     if let Some(found) = read(database, lane).await? {
-        let owed: Vec<i32> = partitions_of(lane, settings.partitions, settings.lanes).collect();
-        if found.1.iter().map(|p| p.partition).ne(owed.iter().copied()) {
+        if found.1.iter().map(|p| p.partition).ne(partitions.iter().copied()) {
             return Err(AttachError::Mismatch(format!(
-                "the database was set up with another cut into partitions than PARTITIONS={} and LANES={}: they are fixed at creation",
-                settings.partitions, settings.lanes
+                "the positions of lane {} in the database are not those of {layout}",
+                lane.number
             )));
         }
         return Ok(found);
     }
-    let stream = match lanes::state(jetstream, lane).await? {
-        Some(stream) => stream,
-        None => lanes::create(jetstream, lane, settings).await?,
-    };
-    if (stream.partitions, stream.lanes) != (settings.partitions, settings.lanes) {
-        return Err(AttachError::Mismatch(format!(
-            "stream {} was made for PARTITIONS={} and LANES={}, and these are {} and {}: they are fixed at creation",
-            lane.stream, stream.partitions, stream.lanes, settings.partitions, settings.lanes
+    // Only a pipeline that was never repartitioned has lanes to be made.
+    let in_force = layout::in_force(database, jetstream, settings).await?;
+    if layout.epoch > 0 {
+        return Err(AttachError::Gap(format!(
+            "the streams are of {layout}, and this database knows nothing of it: restore a backup taken after the last `worker repartition`"
         )));
     }
-    let partitions: Vec<i32> = partitions_of(lane, settings.partitions, settings.lanes).collect();
+    if in_force != layout {
+        return Err(AttachError::Mismatch(format!("lane {} of {layout} is not in the database", lane.number)));
+    }
+    let stream = match lanes::state(jetstream, lane).await? {
+        Some(stream) => stream,
+        None => lanes::create(jetstream, lane, settings, layout).await?,
+    };
+    if stream.layout != layout {
+        return Err(AttachError::Mismatch(format!(
+            "stream {} is of {}, and the first lane of {layout}: is it a copy from before `worker repartition`?",
+            lane.stream, stream.layout
+        )));
+    }
     sqlx::query(
         "WITH lane AS (INSERT INTO lanes (lane, stream, generation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)
          INSERT INTO partitions (partition, lane) SELECT p, $1 FROM unnest($4::int[]) p ON CONFLICT DO NOTHING",
@@ -175,10 +247,14 @@ pub async fn read(
     database: &mut PgConnection,
     lane: &Lane,
 ) -> Result<Option<(LaneRecord, Vec<Position>)>, sqlx::Error> {
-    let record: Option<LaneRecord> = sqlx::query_as("SELECT generation, trimmed_to FROM lanes WHERE lane = $1")
-        .bind(i32::from(lane.number))
-        .fetch_optional(&mut *database)
-        .await?;
+    let record: Option<LaneRecord> = sqlx::query_as(
+        "SELECT generation, trimmed_to, (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch,
+                (SELECT max(updated_at) FROM partitions p WHERE p.lane = l.lane) AS as_of
+           FROM lanes l WHERE lane = $1",
+    )
+    .bind(i32::from(lane.number))
+    .fetch_optional(&mut *database)
+    .await?;
     let Some(record) = record else { return Ok(None) };
     let positions =
         sqlx::query_as("SELECT partition, last_seq, last_batch_id FROM partitions WHERE lane = $1 ORDER BY partition")
@@ -186,12 +262,6 @@ pub async fn read(
             .fetch_all(database)
             .await?;
     Ok(Some((record, positions)))
-}
-
-/// The partitions that lie in a lane, in order.
-pub fn partitions_of(lane: &Lane, partitions: u16, lanes: u16) -> impl Iterator<Item = i32> {
-    let number = lane.number;
-    (0..partitions).filter(move |&p| Lane::of_partition(p, lanes) == number).map(i32::from)
 }
 
 async fn batch_id_at(jetstream: &Context, lane: &Lane, seq: i64) -> Result<Option<String>, StreamError> {
@@ -216,15 +286,16 @@ mod tests {
             bytes: 0,
             max_bytes: 0,
             messages: 0,
-            partitions: 2,
-            lanes: 1,
+            layout: Layout::first(2, 1),
+            sealed: false,
+            barrier: 0,
             replicas: 1,
             problems: Vec::new(),
         }
     }
 
     fn found(stream: &StreamState, trimmed_to: i64, at: &[(i64, &str)], batches: &[(i64, &str)]) -> Option<String> {
-        let record = LaneRecord { generation: "g1".into(), trimmed_to };
+        let record = LaneRecord { generation: "g1".into(), trimmed_to, epoch: 0, as_of: None };
         let positions: Vec<_> = at
             .iter()
             .zip(0..)
@@ -242,6 +313,17 @@ mod tests {
     }
 
     #[test]
+    fn a_restored_database_reads_on_as_long_as_nothing_is_missing_that_it_has_not_seen() {
+        let batches = &[(7, "b7"), (8, "b8")];
+        assert_eq!(found(&stream(6, 9), 2, &[(7, "b7"), (8, "b8")], batches), None, "trimmed since, but it was seen");
+        assert_eq!(found(&stream(8, 9), 2, &[(7, "b7"), (8, "b8")], batches), None, "up to the last one seen");
+        let gap = found(&stream(9, 9), 2, &[(7, "b7"), (8, "b8")], batches).unwrap();
+        assert!(gap.contains("up to 7 ") && gap.contains("1 messages are missing"), "{gap}");
+        let gap = found(&stream(7, 9), 2, &[(7, "b7"), (8, "other")], batches).unwrap();
+        assert!(gap.contains("history changed"), "{gap}");
+    }
+
+    #[test]
     fn every_way_of_skipping_is_named() {
         let mut anew = stream(1, 9);
         anew.generation = "g2".into();
@@ -255,5 +337,18 @@ mod tests {
             let gap = found(&stream, trimmed_to, &[at], batches).unwrap();
             assert!(gap.contains(says), "{gap}");
         }
+    }
+
+    #[test]
+    fn a_database_and_a_stream_of_different_layouts_are_told_apart() {
+        let said = |of_stream, of_database, sealed| {
+            let stream =
+                StreamState { layout: Layout { epoch: of_stream, ..Layout::first(2, 1) }, sealed, ..stream(1, 9) };
+            let record = LaneRecord { generation: "g1".into(), trimmed_to: 0, epoch: of_database, as_of: None };
+            gap(&Lane::new("EVENTS", 0), &stream, &record, &[], |_| None).unwrap_or_default()
+        };
+        assert!(said(1, 0, false).contains("Restore a backup taken after it"));
+        assert!(said(0, 1, false).contains("older copy"));
+        assert_eq!((said(0, 1, true), said(1, 1, false)), (String::new(), String::new()));
     }
 }

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use worker::commands::audit::Since;
 use worker::commands::dead_letters::DeadLetters;
+use worker::commands::export_legacy::ExportLegacy;
 use worker::commands::import_archive::ImportArchive;
+use worker::commands::import_legacy::{ImportLegacy, Incomplete};
+use worker::commands::repartition::Repartition;
 use worker::commands::retention::Retention;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
@@ -26,6 +29,11 @@ enum Command {
     Migrate,
     /// Trusts the streams as they are now, after a gap was reported: positions restart at their first message.
     AdoptStream,
+    /// Changes the number of partitions and lanes while events come in; refuses events for a moment, loses none and keeps their order.
+    ///
+    /// Run it as the owner of the schema, as `migrate`. It may be broken off at any moment, by kill -9 too: run it again without numbers and it
+    /// goes on. Afterwards take a backup: the stream cannot bring one from before up to date.
+    Repartition(Repartition),
     /// Proves that every event has one outcome and the books balance, or lists where they do not, and exits.
     Audit {
         /// Only the hours from then on: a time (2026-11-22T10:00:00Z), a date, or a duration (90m, 24h, 7d). Rows are then not counted.
@@ -39,6 +47,13 @@ enum Command {
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Brings the data.json of the old EmbeddedCraft server in; run again, it adds what is missing and overwrites nothing.
+    ///
+    /// Campaigns, segments and flags are written as the owner of the database (DATABASE_URL); users and events go through the stream, so
+    /// workers must run. Exits with 2 when all was done but some elements could not be imported.
+    ImportLegacy(ImportLegacy),
+    /// Writes campaigns, users, events, flags and segments as a data.json for the old server.
+    ExportLegacy(ExportLegacy),
 }
 
 #[tokio::main]
@@ -51,13 +66,16 @@ async fn main() -> ExitCode {
         Command::Retention(what) => worker::commands::retention::retention(what).await,
         Command::ImportArchive(what) => worker::commands::import_archive::import_archive(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
+        Command::Repartition(repartition) => repartition.run().await,
+        Command::ImportLegacy(import) => import.run().await,
+        Command::ExportLegacy(export) => export.run().await,
         Command::Audit { since } => worker::commands::audit::run(since).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("worker: {problem}");
-            ExitCode::FAILURE
+            if problem.is::<Incomplete>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

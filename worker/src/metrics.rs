@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use shared::domain::outcome::Tally;
+use shared::store::failure;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 37] = [
+pub static ALL: [(&str, &str, &str); 40] = [
     (
         "worker_events_read_total",
         "counter",
@@ -43,6 +44,7 @@ pub static ALL: [(&str, &str, &str); 37] = [
         "1 while an owner is halted because going on would skip or misread events: a person must act",
     ),
     ("worker_database_connections", "gauge", "connections of the pool for jobs and checks, by `state`: idle, in_use"),
+    ("worker_database_errors_total", "counter", "statements that failed, by `class` (`shared/src/store/failure.rs`)"),
     ("worker_catalog_version", "gauge", "version of the campaigns in force; -1 before the first read"),
     ("worker_inert_documents", "gauge", "campaigns, segments and flags that are malformed and do nothing"),
     ("worker_build_info", "gauge", "1, with the `version` of this build"),
@@ -91,6 +93,16 @@ pub static ALL: [(&str, &str, &str); 37] = [
         "gauge",
         "age of the oldest message still in that stream: how far back a replay can go",
     ),
+    (
+        "backup_age_seconds",
+        "gauge",
+        "age of what a restore would bring back: the newest backup, or the newest archived WAL after a base backup; infinite without any",
+    ),
+    (
+        "backup_missing_messages",
+        "gauge",
+        "processed messages that were trimmed since that backup: what a restore would lose for good; must be 0",
+    ),
 ];
 
 /// Describes all metrics, and lets every counter start at zero, so that a first increase is seen.
@@ -113,6 +125,7 @@ pub fn start(build_version: &'static str) {
         counter!("retention_days_dropped_total", "why" => why).increment(0);
     }
     counter!("archive_failures_total").increment(0);
+    failure::count_as("worker_database_errors_total");
     halted(false);
     gauge!("worker_build_info", "version" => build_version).set(1.0);
 }
@@ -154,6 +167,12 @@ pub fn owned(owner: &str, partitions: usize) {
 pub fn owner_lag(owner: &str, events: u64, oldest: Duration) {
     gauge!("worker_lag_events", "owner" => owner.to_owned()).set(precise(events));
     gauge!("worker_lag_seconds", "owner" => owner.to_owned()).set(oldest.as_secs_f64());
+}
+
+/// How old the newest backup is (`None`: there is none), and how many messages since then are not in the streams any more.
+pub fn backups(age: Option<Duration>, missing_messages: u64) {
+    gauge!("backup_age_seconds").set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+    gauge!("backup_missing_messages").set(precise(missing_messages));
 }
 
 /// Whether an owner is halted.

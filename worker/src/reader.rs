@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::{Message, StatusCode, Subscriber};
+use async_nats::{StatusCode, Subscriber};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
-use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER};
+use shared::domain::message::{self, BATCH_ID_HEADER, DecodeError, EVENTS_HEADER, Message};
 use shared::stream::connection::Connection;
 use shared::stream::lanes::{self, Lane};
 use tokio::sync::mpsc;
@@ -52,8 +52,22 @@ pub struct Fetched {
     pub pending: u64,
     /// When the stream took it.
     pub published: DateTime<Utc>,
+    /// The subject of another layout, under which it must not have come.
+    pub foreign: Option<String>,
     /// The bytes.
     pub payload: Bytes,
+}
+
+impl Fetched {
+    /// Reads it. One that is cut by another layout counts as damaged: its partitions mean other users now. Redriving it cuts it anew.
+    pub fn open(&self) -> Result<Message, DecodeError> {
+        match &self.foreign {
+            Some(subject) => Err(DecodeError::Damaged(format!(
+                "it was published under {subject} after `worker repartition` had closed it: redrive it"
+            ))),
+            None => message::decode(&self.payload),
+        }
+    }
 }
 
 /// A running reader; dropping it ends the task.
@@ -142,7 +156,7 @@ async fn follow(
         while left > 0 {
             match received(&mut subscription, &mut connection, &pull).await? {
                 Received::Message(message) => {
-                    let fetched = fetched(jetstream.clone(), message)?;
+                    let fetched = fetched(jetstream.clone(), &lane, message)?;
                     if fetched.seq != expected {
                         return Err(format!(
                             "message {expected} of {} was expected, {} came",
@@ -164,7 +178,7 @@ async fn follow(
 }
 
 enum Received {
-    Message(Message),
+    Message(async_nats::Message),
     StillThere,
     EndOfPull,
 }
@@ -194,7 +208,7 @@ fn ends_a_pull(description: &str) -> bool {
     ["Batch Completed", "Message Size Exceeds MaxBytes"].iter().any(|end| description.eq_ignore_ascii_case(end))
 }
 
-fn fetched(context: Context, message: Message) -> Result<Fetched, String> {
+fn fetched(context: Context, lane: &Lane, message: async_nats::Message) -> Result<Fetched, String> {
     let message = async_nats::jetstream::Message { message, context };
     let info = message.info().map_err(|e| format!("a message without its sequence: {e}"))?;
     let header = |name| message.headers.as_ref().and_then(|h| h.get(name)).map(|v| v.as_str());
@@ -204,6 +218,7 @@ fn fetched(context: Context, message: Message) -> Result<Fetched, String> {
         events: header(EVENTS_HEADER).and_then(|n| n.parse().ok()).unwrap_or(1),
         pending: info.pending,
         published: info.published,
+        foreign: (!lane.takes(&message.subject)).then(|| message.subject.to_string()),
         payload: message.payload.clone(),
     })
 }

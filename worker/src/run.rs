@@ -4,22 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use shared::domain::layout::Layout;
 use shared::runtime::{prometheus, shutdown::Shutdown};
-use shared::store::{catalog, connection};
+use shared::store::{catalog, connection, failure};
 use shared::stream::lanes::{self, Lane};
 use sqlx::PgPool;
+use tokio::sync::watch;
 
+use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
 use crate::jobs::clock::{self, Verdict};
 use crate::jobs::leader::Leadership;
 use crate::jobs::retention::Rules;
-use crate::jobs::{self, dead_letters, lag, partitions, retention, trim};
-use crate::own::owner::Owner;
+use crate::jobs::{self, backups, dead_letters, lag, partitions, retention, spans, trim};
+use crate::own::crew;
+use crate::own::owner::Assignment;
 use crate::settings::Settings;
 use crate::status::Board;
 use crate::{Problem, http, metrics};
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
+const BACKUPS_INTERVAL: Duration = Duration::from_secs(10);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
@@ -34,7 +39,8 @@ pub async fn run() -> Result<(), Problem> {
         5,
     );
     let stream = shared::stream::connection::connect(&settings.pipeline, &settings.name).await?;
-    let lanes = Lane::all(&settings.pipeline);
+    let (prefix, first) = (&settings.pipeline.stream_prefix, settings.pipeline.first_layout);
+    let lanes = Lane::all(prefix, first);
     stop.supervise("stream connection", shared::stream::connection::leave_silent_servers(stream.clone(), lanes));
     // Only to save the first try of every owner; they wait by themselves.
     shared::stream::connection::wait_until_up(&stream, Duration::from_secs(2)).await;
@@ -44,32 +50,22 @@ pub async fn run() -> Result<(), Problem> {
     stop.supervise("metrics", prometheus::keep_tidy(recorder.clone()));
     http::serve(settings.listen, recorder, board.clone(), current.clone(), &stop).await?;
 
-    let mut owners = Vec::new();
-    for lane in Lane::all(&settings.pipeline) {
-        for flusher in 0..settings.flushers {
-            let owner = Owner {
-                settings: settings.clone(),
-                name: format!("{}/{}.{flusher}", settings.name, lane.number),
-                lane: lane.clone(),
-                stream: stream.clone(),
-                campaigns: current.clone(),
-                pool: pool.clone(),
-                board: board.clone(),
-                stop: stop.clone(),
-            };
-            owners.push(stop.supervise("owner", owner.run()));
-        }
-    }
-    start_jobs(&settings, &pool, &stream, &stop);
-
-    let all_stopped = async {
-        for owner in owners {
-            // A panic was reported by the supervisor already.
-            let _ = owner.await;
-        }
+    let (layouts, layout) = watch::channel(first);
+    let assignment = Assignment {
+        settings: settings.clone(),
+        layouts,
+        stream: stream.clone(),
+        campaigns: current.clone(),
+        pool: pool.clone(),
+        board: board.clone(),
+        stop: stop.clone(),
     };
+    let owners = stop.supervise("owners", crew::work(assignment, layout.clone()));
+    start_jobs(&settings, &pool, &stream, &layout, &stop);
+
     tokio::select! {
-        () = all_stopped => {}
+        // A failure was reported by the supervisor already.
+        _ = owners => {}
         () = stop.aborting() => return Err("stopped before everything was handed over; nothing is lost".into()),
     }
     tracing::info!("stopped");
@@ -80,14 +76,19 @@ fn start_jobs(
     settings: &Arc<Settings>,
     pool: &PgPool,
     stream: &shared::stream::connection::Connection,
+    layout: &watch::Receiver<Layout>,
     stop: &Shutdown,
 ) {
+    let prefix = settings.pipeline.stream_prefix.clone();
+    let in_force = layout.clone();
+    let lanes = move || Lane::all(&prefix, *in_force.borrow());
     let p = pool.clone();
     every(stop, "partitions made ahead", settings.job_interval, move || {
         let p = p.clone();
         async move {
             let today = jobs::today(&p).await?;
-            lead(&p, "partitions", async |_| partitions::ensure_ahead(&p, today).await.map(|_| ())).await
+            lead(&p, "partitions", async |_| partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
+            lead(&p, "spans", async |_| spans::note(&p).await.map(|_| ())).await
         }
     });
     let (s, p) = (settings.clone(), pool.clone());
@@ -101,20 +102,21 @@ fn start_jobs(
     });
     let jetstream = lanes::jetstream(stream.client.clone());
     let (s, p, j, connection) = (settings.clone(), pool.clone(), jetstream.clone(), stream.clone());
+    let now = lanes.clone();
     every(stop, "stream trimming", settings.trim_interval, move || {
-        let (s, p, j, connection) = (s.clone(), p.clone(), j.clone(), connection.clone());
+        let (s, p, j, connection, lanes) = (s.clone(), p.clone(), j.clone(), connection.clone(), now());
         async move {
             connection.must_be_up()?;
-            for lane in Lane::all(&s.pipeline) {
+            for lane in lanes {
                 lead(&p, "trim", async |_| trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
                     .await?;
             }
             Ok(())
         }
     });
-    let (lanes, p, connection) = (Lane::all(&settings.pipeline), pool.clone(), stream.clone());
+    let (now, p, connection) = (lanes.clone(), pool.clone(), stream.clone());
     every(stop, "audit", settings.audit_interval, move || {
-        let (lanes, p, connection) = (lanes.clone(), p.clone(), connection.clone());
+        let (lanes, p, connection) = (now(), p.clone(), connection.clone());
         async move {
             connection.must_be_up()?;
             let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
@@ -122,9 +124,17 @@ fn start_jobs(
             Ok(continuous::show(&p).await?)
         }
     });
-    let (lanes, p, connection) = (Lane::all(&settings.pipeline), pool.clone(), stream.clone());
+    let (now, p, j, connection) = (lanes.clone(), pool.clone(), jetstream.clone(), stream.clone());
+    every(stop, "measuring backups", BACKUPS_INTERVAL, move || {
+        let (lanes, p, j, connection) = (now(), p.clone(), j.clone(), connection.clone());
+        async move {
+            connection.must_be_up()?;
+            Ok(backups::measure(&p, &j, &lanes).await?)
+        }
+    });
+    let (p, connection) = (pool.clone(), stream.clone());
     every(stop, "lag", LAG_INTERVAL, move || {
-        let (lanes, p, j, connection) = (lanes.clone(), p.clone(), jetstream.clone(), connection.clone());
+        let (lanes, p, j, connection) = (lanes(), p.clone(), jetstream.clone(), connection.clone());
         async move {
             connection.must_be_up()?;
             Ok(lag::measure(&p, &j, &lanes).await?)
@@ -181,6 +191,10 @@ where
                     interval
                 }
                 Err(problem) => {
+                    match problem.downcast_ref() {
+                        Some(AttachError::Database(error)) => failure::count(error),
+                        _ => failure::count_behind(problem.as_ref()),
+                    }
                     if problem.to_string() != failing {
                         failing = problem.to_string();
                         tracing::warn!(job = name, "failed, and is tried again: {problem}");

@@ -31,6 +31,11 @@ impl Board {
         news
     }
 
+    /// Forgets an owner; its successors are on the board, or about to be.
+    pub fn remove(&self, owner: &str) {
+        self.states().remove(owner);
+    }
+
     /// Why the process is not ready; empty when every owner works.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {

@@ -116,7 +116,7 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
         let page = Page::<i64>::read(&query, Some(DEFAULT_LIMIT), LARGEST_LIMIT)?;
         let meant = (filter(&query)?, state(&query)?);
         let asked = page.clone();
-        let (mut rows, total) = app.database.run(|pool| read(pool, meant, asked)).await?;
+        let (mut rows, total) = app.database.read(|pool| read(pool, meant, asked)).await?;
         let next_cursor = page.cut(&mut rows, |letter| letter.id);
         ok(&Listed { dead_letters: rows, total, next_cursor })
     };

@@ -90,7 +90,7 @@ async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
         moment.commit().await?;
         Ok((rows, total))
     };
-    let (mut rows, total) = app.database.run(read).await?;
+    let (mut rows, total) = app.database.read(read).await?;
     let next_cursor = page.cut(&mut rows, stored_events::Row::key);
     ok(&Listed { events: rows.into_iter().map(Shown::from).collect(), total, next_cursor })
 }

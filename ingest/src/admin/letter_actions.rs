@@ -31,7 +31,7 @@ use crate::keys::Caller;
 use crate::openapi::refusals::{AsksDatabase, Publishes, ReadsBody, ReadsParameters};
 use crate::problem::Problem;
 use crate::publish::lines::Lines;
-use crate::publish::outcome;
+use crate::publish::{Way, outcome};
 
 /// Pace of one process.
 pub const EVENTS_PER_SECOND: u32 = 500;
@@ -125,9 +125,10 @@ async fn drive(
     by: String,
 ) -> Result<Result<Handled, Problem>, sqlx::Error> {
     let (mut handled, Cursor { mut after, last_id }) = begin(pool, &wanted).await?;
-    let mut order = Order::new(&app.settings.pipeline, wanted.filter, last_id, by);
+    let way = app.publisher.way();
+    let mut order = Order::new(&app.settings.pipeline, way.layout, wanted.filter, last_id, by);
     order.overwrite_traits = wanted.overwrite_traits;
-    let mut publish = (!wanted.dry_run).then(|| Way { app: Arc::clone(app) });
+    let mut publish = (!wanted.dry_run).then(|| Again { app: Arc::clone(app), way });
     let mut left = wanted.limit;
     while left > 0 {
         // Held for one step: calls at once take turns, at the pace of the process.
@@ -206,21 +207,23 @@ impl Handled {
 }
 
 /// The way that all events take.
-struct Way {
+struct Again {
     app: Arc<App>,
+    way: Arc<Way>,
 }
 
-impl Publish for Way {
+impl Publish for Again {
     type Error = Problem;
 
-    async fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>) -> Result<u64, Problem> {
+    async fn publish(&mut self, lane: u16, version: u16, lines: Vec<(u16, Bytes)>) -> Result<u64, Problem> {
         let bytes = lines.iter().map(|(_, line)| line.len()).sum();
         let share = self.app.budget.take(Importance::Profile, bytes)?;
         let mut packed = Lines::with_capacity(bytes);
+        packed.need_version(version);
         for (partition, line) in &lines {
             packed.push_line(*partition, line);
         }
-        let pending = self.app.publisher.submit(lane, packed, share);
+        let pending = self.way.submit(lane, packed, share);
         outcome(pending).await.map(|committed| committed.sequence).map_err(|refusal| refusal.problem())
     }
 }

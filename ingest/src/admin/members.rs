@@ -121,7 +121,7 @@ pub async fn list(State(app): State<Arc<App>>, Path(id): Path<String>, RawQuery(
         let scan = scan(&app, id, &query, page.after).await?;
         let kind = scan.kind;
         let scan = Scan { most: LIST_SCAN, wanted, ..scan };
-        let found = app.database.run(|pool| scan.run(pool)).await?;
+        let found = app.database.read(|pool| scan.run(pool)).await?;
         let users = found.members.iter().map(|user| users::shown(kind, user)).collect::<Result<_, _>>();
         let next_cursor = found.next.map(|id| encode(&id));
         ok(&Listed { users: users.map_err(internal)?, scanned: found.scanned, next_cursor })
@@ -141,7 +141,7 @@ pub async fn count(State(app): State<Arc<App>>, Path(id): Path<String>, RawQuery
         let query = Query::parse(query.as_deref());
         let page = Page::<String>::read(&query, None, LARGEST_LIMIT)?;
         let scan = Scan { most: COUNT_SCAN, keep: false, ..scan(&app, id, &query, page.after).await? };
-        let found = app.database.run(|pool| scan.run(pool)).await?;
+        let found = app.database.read(|pool| scan.run(pool)).await?;
         ok(&Counted { count: found.count, scanned: found.scanned, next_cursor: found.next.map(|id| encode(&id)) })
     };
     answered(answer.await)

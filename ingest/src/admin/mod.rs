@@ -9,6 +9,7 @@
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
 pub mod campaigns;
+pub mod days;
 pub mod dead_letters;
 pub mod documents;
 pub mod edit;

@@ -118,7 +118,7 @@ async fn answer(app: &App, id: String, query: &Query<'_>) -> Result<Response, Pr
         return Err(not_found());
     }
     let asked = id.clone();
-    let mut known = app.database.run(|pool| read(pool, kind, asked, filter)).await?;
+    let mut known = app.database.read(|pool| read(pool, kind, asked, filter)).await?;
     let Links { anonymous_ids, user_ids } = &known.links;
     if known.user.is_none() && known.events.is_empty() && anonymous_ids.is_empty() && user_ids.is_empty() {
         return Err(not_found());

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CHUNK: usize = 1_000;
 
 /// A walk over profiles, in the order of their ids.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scan {
     /// Who is looked for.
     pub condition: Condition,

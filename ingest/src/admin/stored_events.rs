@@ -1,11 +1,15 @@
 //! Stored events as the admin API reads and shows them, newest first.
 //!
-//! Days past the retention are not shown, whether their partition still stands or not.
+//! Days past the retention are not shown, whether their partition still stands or not, unless they are held. Only as many days are read
+//! as a page needs ([`super::days`]): four partitions for the latest events, however many there are; more for an older page, and all of
+//! them only for what is nowhere.
 //!
 //! For the old dashboard `user_id` and `event` are always strings and `properties` an object: an event without a name shows its
 //! type.
 
-use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Days as Count, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::store::connection::sqlstate;
@@ -14,11 +18,14 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::days::{Days, INSTANT};
 use crate::app::App;
 use crate::database::QUERY_CANCELED;
 
 /// Beyond this rows are not counted on: counting millions for a page of a hundred would cost more than the page.
 pub const COUNT_LIMIT: i64 = 10_000;
+/// Longest time to count for.
+const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the order goes by; also the inside of a cursor.
 pub type Key = (DateTime<Utc>, Uuid);
@@ -45,7 +52,7 @@ pub struct Filter {
 /// The oldest day that is still shown.
 #[must_use]
 pub fn oldest_day(app: &App) -> NaiveDate {
-    let retention = Days::new(u64::from(app.settings.pipeline.retention_days));
+    let retention = Count::new(u64::from(app.settings.pipeline.retention_days));
     Utc::now().date_naive().checked_sub_days(retention).unwrap_or(NaiveDate::MIN)
 }
 
@@ -84,11 +91,34 @@ pub async fn page(
     limit: Option<i64>,
     offset: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
+    let behind = after.map(|(timestamp, _)| timestamp + INSTANT);
+    let to = [behind, filter.to].into_iter().flatten().min();
+    let days = Days::read(connection, filter.oldest_day).await?.within(filter.from, to);
+    let mut rows = Vec::new();
+    for (piece, outside) in days.growing() {
+        rows = page_of(connection, (filter, &piece), after, limit, offset).await?;
+        let full = limit.is_some_and(|limit| i64::try_from(rows.len()).is_ok_and(|read| read >= limit));
+        let last = rows.last().map(|row: &Row| row.timestamp);
+        if full && outside.is_some_and(|outside| last.is_some_and(|last| last >= outside)) {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// The same, of some days.
+async fn page_of(
+    connection: &mut PgConnection,
+    (filter, days): (&Filter, &[NaiveDate]),
+    after: Option<Key>,
+    limit: Option<i64>,
+    offset: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
     let mut query = QueryBuilder::new(
         r#"SELECT id, type AS kind, user_id, anonymous_id, event, message_id, event_id, "timestamp", original_timestamp,
                   received_at, source, flags, properties::text AS properties, traits::text AS traits FROM events"#,
     );
-    narrow(&mut query, filter);
+    narrow(&mut query, filter, days);
     if let Some((timestamp, id)) = after {
         // The first condition says nothing new, but is what the index can begin at.
         query.push(r#" AND "timestamp" <= "#).push_bind(timestamp);
@@ -102,15 +132,31 @@ pub async fn page(
 /// How many there are, up to [`COUNT_LIMIT`]; `None` when counting takes longer than a second, because what is asked for is rare.
 /// The last statement of its transaction: a count that was given up ends it.
 pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query("SET LOCAL statement_timeout = '1s'").execute(&mut *connection).await?;
-    let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM events");
-    narrow(&mut query, filter);
-    query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-    match query.build_query_scalar().fetch_one(connection).await {
-        Ok(count) => Ok(Some(count)),
-        Err(error) if sqlstate(&error).as_deref() == Some(QUERY_CANCELED) => Ok(None),
-        Err(error) => Err(error),
+    let started = Instant::now();
+    let days = Days::read(connection, filter.oldest_day).await?.within(filter.from, filter.to);
+    let mut total: i64 = 0;
+    for piece in days.pieces() {
+        let left = COUNT_PATIENCE.saturating_sub(started.elapsed()).as_millis();
+        if left == 0 {
+            return Ok(None);
+        }
+        sqlx::query("SELECT set_config('statement_timeout', $1, true)")
+            .bind(left.to_string())
+            .execute(&mut *connection)
+            .await?;
+        let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM events");
+        narrow(&mut query, filter, &piece);
+        query.push(" LIMIT ").push_bind(COUNT_LIMIT - total).push(") AS counted");
+        match query.build_query_scalar::<i64>().fetch_one(&mut *connection).await {
+            Ok(count) => total += count,
+            Err(error) if sqlstate(&error).as_deref() == Some(QUERY_CANCELED) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        if total >= COUNT_LIMIT {
+            break;
+        }
     }
+    Ok(Some(total))
 }
 
 /// This id, and those that are the same person: the anonymous ids a user was seen under; of an anonymous id its users, and theirs.
@@ -127,8 +173,8 @@ pub async fn linked_ids(connection: &mut PgConnection, id: &str) -> Result<Vec<S
     .await
 }
 
-fn narrow(query: &mut QueryBuilder<'_, Postgres>, filter: &Filter) {
-    query.push(" WHERE day >= ").push_bind(filter.oldest_day);
+fn narrow(query: &mut QueryBuilder<'_, Postgres>, filter: &Filter, days: &[NaiveDate]) {
+    query.push(" WHERE day = ANY(").push_bind(days.to_vec()).push(")");
     if let Some(ids) = &filter.ids {
         // The expression of the index events_user, which gives the order too when there is one id.
         query.push(" AND coalesce(user_id, anonymous_id) = ");

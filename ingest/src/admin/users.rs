@@ -101,7 +101,7 @@ async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
         limit: page.rows_to_read(),
         offset: page.offset,
     };
-    let (mut rows, total) = app.database.run(|pool| read(pool, wanted)).await?;
+    let (mut rows, total) = app.database.read(|pool| read(pool, wanted)).await?;
     let next_cursor = page.cut(&mut rows, |user| user.id.clone());
     let users = rows.iter().map(|user| shown(kind, user)).collect::<Result<_, _>>().map_err(internal)?;
     ok(&Listed { users, total, next_cursor })

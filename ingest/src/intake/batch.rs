@@ -106,7 +106,7 @@ async fn accept(
     }
     caller.spend(events, text.len())?;
 
-    let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
+    let mut packing = Packing::new(app.publisher.way());
     let read = read_all(app, parts, &caller, &batch, &mut packing, arrivals).await?;
     let accepted = events - read.rejected.len();
     if accepted == 0 {
@@ -114,7 +114,7 @@ async fn accept(
         let message = "none of the events can be accepted; see rejected";
         return Err(Problem::new(Kind::NoValidEvent, message).with("accepted", json!(0)).with("rejected", rejected));
     }
-    let places = packing.submit(app, &mut share)?.outcome().await?;
+    let places = packing.submit(&mut share)?.outcome().await?;
     arrivals.accept_rest();
     remember(app, &read.telling, &places);
     ok(&BatchAnswer { ok: true, accepted, rejected: read.rejected })
@@ -177,8 +177,8 @@ fn write_key(batch: &Batch<'_>) -> Option<String> {
 
 fn remember(app: &App, telling: &[(Event<'_>, Slot)], places: &Places) {
     for (event, slot) in telling {
-        if let Some(key) = event.user_key(&app.settings.pipeline.placeholders) {
-            profile::remember(app, event, key, (slot.partition, places.of(*slot)), &[]);
+        if let (Some(key), Some(place)) = (event.user_key(&app.settings.pipeline.placeholders), places.of(*slot)) {
+            profile::remember(app, event, key, (slot.partition, place), &[]);
         }
     }
 }

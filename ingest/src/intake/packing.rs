@@ -1,15 +1,15 @@
 //! Cuts the events of a request into submissions: per lane, none larger than a message, in order.
 
+use std::sync::Arc;
+
 use shared::domain::event::Event;
 use shared::domain::user_key::{UserKey, partition_of_stranger};
-use shared::stream::lanes::Lane;
 
-use crate::app::App;
 use crate::budget::Share;
 use crate::problem::{Kind, Problem};
 use crate::publish::lane::MESSAGE_BYTES;
 use crate::publish::lines::Lines;
-use crate::publish::{Committed, Pending, outcome};
+use crate::publish::{Committed, Pending, Way, outcome};
 
 /// Where one event of a request went.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +23,7 @@ pub struct Slot {
 /// Events on their way into submissions.
 #[derive(Debug)]
 pub struct Packing {
-    partitions: u16,
-    lanes: u16,
+    way: Arc<Way>,
     /// Every submission of the request, in the order in which they were opened.
     submissions: Vec<(u16, Lines)>,
     /// Per lane, the one that takes events now.
@@ -32,10 +31,11 @@ pub struct Packing {
 }
 
 impl Packing {
-    /// For a pipeline of so many partitions and lanes.
+    /// For the layout of a way, which they will go.
     #[must_use]
-    pub fn new(partitions: u16, lanes: u16) -> Self {
-        Self { partitions, lanes, submissions: Vec::with_capacity(1), open: vec![None; usize::from(lanes)] }
+    pub fn new(way: Arc<Way>) -> Self {
+        let open = vec![None; usize::from(way.layout.lanes)];
+        Self { way, submissions: Vec::with_capacity(1), open }
     }
 
     /// Adds an event. `expected_bytes` is a guess at its line.
@@ -45,11 +45,12 @@ impl Packing {
         key: Option<UserKey<'_>>,
         expected_bytes: usize,
     ) -> Result<Slot, Problem> {
+        let layout = self.way.layout;
         let partition = match key {
-            Some(key) => key.partition(self.partitions),
-            None => partition_of_stranger(event.id, self.partitions),
+            Some(key) => key.partition(layout.partitions),
+            None => partition_of_stranger(event.id, layout.partitions),
         };
-        let lane = Lane::of_partition(partition, self.lanes);
+        let lane = layout.lane_of(partition);
         let submission = self.submission(lane, expected_bytes);
         let lines = &mut self.submissions[submission].1;
         let position = lines.len();
@@ -73,37 +74,40 @@ impl Packing {
     }
 
     /// Queues everything, in order. The lines are charged to `share`.
-    pub fn submit(self, app: &App, share: &mut Share) -> Result<Published, Problem> {
+    pub fn submit(self, share: &mut Share) -> Result<Published, Problem> {
         let mut pending = Vec::with_capacity(self.submissions.len());
         let bytes = self.submissions.iter().map(|(_, lines)| lines.byte_len()).sum();
         share.grow(bytes)?;
         for (lane, lines) in self.submissions {
             let part = share.split(lines.byte_len());
-            pending.push(app.publisher.submit(lane, lines, part));
+            pending.push(self.way.submit(lane, lines, part));
         }
-        Ok(Published(pending))
+        Ok(Published { way: self.way, pending })
     }
 }
 
 /// Submissions on their way.
 #[derive(Debug)]
 #[must_use = "events are accepted only when this says so"]
-pub struct Published(Vec<Pending>);
+pub struct Published {
+    way: Arc<Way>,
+    pending: Vec<Pending>,
+}
 
 impl Published {
     /// Waits for all of them. One that fails fails the request: its client sends everything again, which is harmless for every
     /// event that has a name.
     pub async fn outcome(self) -> Result<Places, Problem> {
-        let mut places = Vec::with_capacity(self.0.len());
+        let mut places = Vec::with_capacity(self.pending.len());
         let mut refused = None;
-        for pending in self.0 {
+        for pending in self.pending {
             match outcome(pending).await {
                 Ok(committed) => places.push(committed),
                 Err(refusal) => refused = Some(refusal),
             }
         }
         match refused {
-            None => Ok(Places(places)),
+            None => Ok(Places { way: self.way, places }),
             Some(refusal) => Err(refusal.problem()),
         }
     }
@@ -111,17 +115,20 @@ impl Published {
 
 /// Where the submissions of a request stand in the stream.
 #[derive(Debug)]
-pub struct Places(Vec<Committed>);
+pub struct Places {
+    way: Arc<Way>,
+    places: Vec<Committed>,
+}
 
 impl Places {
-    /// Sequence and position of one event.
+    /// Sequence and position of one event. `None`: the pipeline was repartitioned since; all from before is committed.
     #[must_use]
-    pub fn of(&self, slot: Slot) -> crate::overlay::Place {
-        let committed = self.0.get(slot.submission);
-        crate::overlay::Place {
+    pub fn of(&self, slot: Slot) -> Option<crate::overlay::Place> {
+        let committed = self.places.get(slot.submission);
+        (!self.way.is_retired()).then(|| crate::overlay::Place {
             sequence: committed.map_or(0, |c| c.sequence),
             position: committed.map_or(0, |c| c.position) + slot.position,
-        }
+        })
     }
 }
 
@@ -131,6 +138,7 @@ mod tests {
     use chrono::DateTime;
     use serde_json::value::RawValue;
     use shared::domain::intake::{Request, normalise};
+    use shared::domain::layout::Layout;
     use shared::domain::user_key::Placeholders;
 
     fn packed(lanes: u16, events: usize, padding: usize) -> Packing {
@@ -144,7 +152,7 @@ mod tests {
             context: None,
             idempotency_key: None,
         };
-        let mut packing = Packing::new(16, lanes);
+        let mut packing = Packing::new(Arc::new(Way::nowhere(Layout::first(16, lanes))));
         for number in 0..events {
             let text = format!(
                 r#"{{"type":"track","event":"e{number}","userId":"u{number}","properties":{{"p":"{}"}}}}"#,
@@ -153,7 +161,7 @@ mod tests {
             let raw = RawValue::from_string(text).unwrap();
             let event = normalise(&raw, None, number, &request, || number as u128).unwrap();
             let slot = packing.push(&event, event.user_key(&placeholders), raw.get().len() + 320).unwrap();
-            assert_eq!(Lane::of_partition(slot.partition, lanes), packing.submissions[slot.submission].0);
+            assert_eq!(packing.way.layout.lane_of(slot.partition), packing.submissions[slot.submission].0);
         }
         packing
     }

@@ -86,14 +86,14 @@ async fn accept(
 
     arrivals.saw(&event);
     let key = event.user_key(&app.settings.pipeline.placeholders);
-    let mut packing = Packing::new(app.settings.pipeline.partitions, app.settings.pipeline.lanes);
+    let mut packing = Packing::new(app.publisher.way());
     let slot = packing.push(&event, key, raw.get().len() + LINE_OVERHEAD_BYTES)?;
-    let published = packing.submit(app, &mut share)?;
+    let published = packing.submit(&mut share)?;
     let verified = identity::is_verified(&caller, key, &parts.headers, &Query::parse(parts.uri.query()));
     let success = parts.uri.path().starts_with(SECOND_GENERATION).then_some(true);
     let remember = |places: &Places, shown: &[&str]| {
-        if let Some(key) = key {
-            profile::remember(app, &event, key, (slot.partition, places.of(slot)), shown);
+        if let (Some(key), Some(place)) = (key, places.of(slot)) {
+            profile::remember(app, &event, key, (slot.partition, place), shown);
         }
     };
     match kind {

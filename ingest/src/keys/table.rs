@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use shared::store::failure;
 use sqlx::FromRow;
 use sqlx::postgres::PgPool;
 use utoipa::ToSchema;
@@ -20,11 +21,13 @@ pub async fn keep_current(pool: PgPool, keys: Arc<Keys>) {
                 keys.replace_table(table);
                 away = false;
             }
-            Err(error) if !away => {
-                tracing::warn!(%error, "the table of keys cannot be read; known keys stay valid for a while");
+            Err(error) => {
+                failure::count(&error);
+                if !away {
+                    tracing::warn!(%error, "the table of keys cannot be read; known keys stay valid for a while");
+                }
                 away = true;
             }
-            Err(_) => {}
         }
         tokio::time::sleep(REFRESH).await;
     }

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -42,6 +43,8 @@ pub struct LaneTask {
     pub(super) queue: mpsc::UnboundedReceiver<Submission>,
     /// Taken from the queue, not yet sealed.
     pub(super) waiting: VecDeque<Submission>,
+    /// Another layout is in force: nothing takes this lane's subject any more.
+    pub(super) retired: Arc<AtomicBool>,
 }
 
 impl LaneTask {
@@ -59,12 +62,20 @@ impl LaneTask {
                 let first = self.queue.recv().await?;
                 self.waiting.push_back(first);
             }
-            if self.readiness.may_publish() {
+            if self.readiness.may_publish() && self.lost().is_none() {
                 return Some(self.take_group());
             }
             self.refuse_expired();
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Why nothing can be published on this lane any more, if that is so.
+    fn lost(&self) -> Option<Refusal> {
+        if self.retired.load(Ordering::Relaxed) {
+            return Some(Refusal::Repartitioned);
+        }
+        self.readiness.replaced().map(Refusal::Replaced)
     }
 
     fn take_group(&mut self) -> Vec<Submission> {
@@ -87,19 +98,20 @@ impl LaneTask {
             self.waiting.push_back(next);
         }
         let now = Instant::now();
-        let replaced = self.readiness.replaced();
+        let lost = self.lost();
         let (expired, waiting) =
-            self.waiting.drain(..).partition(|s| replaced.is_some() || s.deadline <= now || s.answer.is_closed());
+            self.waiting.drain(..).partition(|s| lost.is_some() || s.deadline <= now || s.answer.is_closed());
         self.waiting = waiting;
-        let refusal = replaced.map_or(Refusal::Unavailable, Refusal::Replaced);
+        let refusal = lost.unwrap_or(Refusal::Unavailable);
         answer_all(expired, &refusal);
     }
 
     async fn commit(&self, group: Vec<Submission>) {
         let Some(deadline) = group.iter().map(|s| s.deadline).min() else { return };
         let events = group.iter().map(|s| s.lines.len()).sum();
-        let payload = encode(PLAIN_VERSION, Utc::now(), group.iter().flat_map(|s| s.lines.iter()));
-        let message = Sealed::new(PLAIN_VERSION, payload, events);
+        let version = group.iter().map(|s| s.lines.version()).max().unwrap_or(PLAIN_VERSION);
+        let payload = encode(version, Utc::now(), group.iter().flat_map(|s| s.lines.iter()));
+        let message = Sealed::new(version, payload, events);
         let started = Instant::now();
         match self.publish(&message, deadline).await {
             Ok(sequence) => {
@@ -152,8 +164,8 @@ impl LaneTask {
                     }
                 }
             }
-            if let Some(why) = self.readiness.replaced() {
-                return Err(Refusal::Replaced(why));
+            if let Some(refusal) = self.lost() {
+                return Err(refusal);
             }
             tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         }

@@ -2,12 +2,20 @@
 
 use serde::Serialize;
 use shared::domain::event::Event;
+use shared::domain::message::PLAIN_VERSION;
 
 /// Lines in order of arrival, all of one lane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lines {
     bytes: Vec<u8>,
     index: Vec<(u16, usize)>,
+    version: u16,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), index: Vec::new(), version: PLAIN_VERSION }
+    }
 }
 
 impl Lines {
@@ -32,7 +40,18 @@ impl Lines {
     /// Makes room for a line of about so many bytes.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), index: Vec::with_capacity(1) }
+        Self { bytes: Vec::with_capacity(bytes), index: Vec::with_capacity(1), version: PLAIN_VERSION }
+    }
+
+    /// They may only travel in a message of this format version or a later one.
+    pub fn need_version(&mut self, version: u16) {
+        self.version = self.version.max(version);
+    }
+
+    /// The lowest format version of a message that may carry them.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version
     }
 
     /// Bytes held.

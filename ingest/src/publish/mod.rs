@@ -2,13 +2,19 @@
 //!
 //! A request is answered only after the acknowledgement of the message that carries its events. The queue needs no limit of its
 //! own: every submission holds its share of the [budget](crate::budget) until it is answered.
+//!
+//! A [`Way`] belongs to one layout. After a repartition there is another one, and what still waits on the old one is refused: it is
+//! cut by the old layout, and nothing takes its subjects any more.
 
 pub mod lane;
 pub mod lines;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use shared::domain::layout::Layout;
+use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::lanes::Lane;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -37,6 +43,8 @@ pub enum Refusal {
     Full,
     /// The stream is not the one we know.
     Replaced(String),
+    /// The pipeline was repartitioned since the events were cut.
+    Repartitioned,
 }
 
 impl Refusal {
@@ -50,6 +58,10 @@ impl Refusal {
             ),
             Self::Full => Problem::new(Kind::StreamFull, "the stream is full; send this again after Retry-After"),
             Self::Replaced(why) => Problem::new(Kind::NotReady, why.clone()),
+            Self::Repartitioned => Problem::new(
+                Kind::StreamUnavailable,
+                "the pipeline was repartitioned just now; send this again after Retry-After",
+            ),
         }
     }
 }
@@ -67,37 +79,26 @@ struct Submission {
 /// The answer to come.
 pub type Pending = oneshot::Receiver<Result<Committed, Refusal>>;
 
-/// Hands events to the lanes.
+/// The lanes of one layout.
 #[derive(Debug)]
-pub struct Publisher {
+pub struct Way {
+    /// The layout that events must be cut by.
+    pub layout: Layout,
     lanes: Vec<mpsc::UnboundedSender<Submission>>,
     deadline: Duration,
+    retired: Arc<AtomicBool>,
 }
 
-impl Publisher {
-    /// Starts one task per lane.
-    #[must_use]
-    pub fn start(
-        lanes: &[Lane],
-        client: &async_nats::Client,
-        readiness: &Arc<Readiness>,
-        metrics: &Arc<Metrics>,
-        deadline: Duration,
-    ) -> Self {
-        let start = |lane: &Lane| {
-            let (sender, queue) = mpsc::unbounded_channel();
-            let task = lane::LaneTask {
-                lane: lane.clone(),
-                client: client.clone(),
-                readiness: Arc::clone(readiness),
-                metrics: Arc::clone(metrics),
-                queue,
-                waiting: std::collections::VecDeque::new(),
-            };
-            tokio::spawn(task.run());
-            sender
-        };
-        Self { lanes: lanes.iter().map(start).collect(), deadline }
+impl Way {
+    /// One that leads nowhere.
+    fn nowhere_of(layout: Layout, deadline: Duration) -> Self {
+        Self { layout, lanes: Vec::new(), deadline, retired: Arc::default() }
+    }
+
+    /// One that leads nowhere, for tests of what goes before.
+    #[cfg(test)]
+    pub fn nowhere(layout: Layout) -> Self {
+        Self::nowhere_of(layout, Duration::ZERO)
     }
 
     /// Queues lines of one lane, at most [`lane::MESSAGE_BYTES`] unless it is a single event.
@@ -110,6 +111,83 @@ impl Publisher {
             let _ = queue.send(submission);
         }
         pending
+    }
+
+    /// Is another layout in force by now?
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+}
+
+/// Hands events to the lanes of the layout in force.
+#[derive(Debug)]
+pub struct Publisher {
+    way: RwLock<Arc<Way>>,
+    stream_prefix: String,
+    client: async_nats::Client,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    deadline: Duration,
+}
+
+impl Publisher {
+    /// Starts one task per lane. The layout is a guess until the streams have been asked; nothing is published before.
+    #[must_use]
+    pub fn start(
+        settings: &Pipeline,
+        client: &async_nats::Client,
+        readiness: &Arc<Readiness>,
+        metrics: &Arc<Metrics>,
+        deadline: Duration,
+    ) -> Self {
+        let guess = settings.first_layout;
+        let publisher = Self {
+            way: RwLock::new(Arc::new(Way::nowhere_of(guess, deadline))),
+            stream_prefix: settings.stream_prefix.clone(),
+            client: client.clone(),
+            readiness: Arc::clone(readiness),
+            metrics: Arc::clone(metrics),
+            deadline,
+        };
+        publisher.take(guess);
+        publisher
+    }
+
+    /// The way of the layout in force.
+    #[must_use]
+    pub fn way(&self) -> Arc<Way> {
+        Arc::clone(&self.way.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The layout in force.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.way().layout
+    }
+
+    /// From now on this layout is in force.
+    pub fn take(&self, layout: Layout) {
+        let retired = Arc::<AtomicBool>::default();
+        let start = |lane: Lane| {
+            let (sender, queue) = mpsc::unbounded_channel();
+            let task = lane::LaneTask {
+                lane,
+                client: self.client.clone(),
+                readiness: Arc::clone(&self.readiness),
+                metrics: Arc::clone(&self.metrics),
+                queue,
+                waiting: std::collections::VecDeque::new(),
+                retired: Arc::clone(&retired),
+            };
+            tokio::spawn(task.run());
+            sender
+        };
+        let lanes = Lane::all(&self.stream_prefix, layout).into_iter().map(start).collect();
+        let next = Way { layout, lanes, deadline: self.deadline, retired };
+        let before = std::mem::replace(&mut *self.way.write().unwrap_or_else(PoisonError::into_inner), Arc::new(next));
+        // Its tasks end when the last request lets go of it.
+        before.retired.store(true, Ordering::Relaxed);
     }
 }
 

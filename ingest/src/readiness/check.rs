@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Readiness;
 use crate::metrics::Metrics;
+use crate::publish::Publisher;
 
 const WHEN_READY: Duration = Duration::from_secs(5);
 const WHEN_NOT: Duration = Duration::from_millis(250);
@@ -38,8 +39,13 @@ struct InARow {
 }
 
 /// Checks for ever; the caller runs it as a task of its own.
-pub async fn keep_checking(readiness: Arc<Readiness>, settings: Arc<Pipeline>, metrics: Arc<Metrics>) {
-    let mut trusted: Vec<Option<Trusted>> = Lane::all(&settings).iter().map(|_| None).collect();
+pub async fn keep_checking(
+    readiness: Arc<Readiness>,
+    settings: Arc<Pipeline>,
+    publisher: Arc<Publisher>,
+    metrics: Arc<Metrics>,
+) {
+    let mut trusted: Vec<Option<Trusted>> = readiness.highest.iter().map(|_| None).collect();
     let mut epochs = readiness.connection.epochs.clone();
     let mut in_a_row = InARow::default();
     let mut unseen = Vec::new();
@@ -50,7 +56,11 @@ pub async fn keep_checking(readiness: Arc<Readiness>, settings: Arc<Pipeline>, m
         // Before the streams are asked: what is acknowledged meanwhile may not be in their answers.
         let highest: Vec<u64> = readiness.highest.iter().map(|mark| mark.load(Ordering::Relaxed)).collect();
         let mut examined = durability::examine(&readiness.connection, &settings).await;
+        examined.wrong.extend(examined.repartitioning());
         let mut replaced = Vec::new();
+        if examined.wrong.is_empty() {
+            replaced.extend(follow(&readiness, &publisher, &mut trusted, &examined));
+        }
         for (lane, state) in std::mem::take(&mut examined.streams) {
             metrics.stream_fill(lane.number, state.bytes, state.max_bytes);
             let number = usize::from(lane.number);
@@ -80,6 +90,42 @@ pub async fn keep_checking(readiness: Arc<Readiness>, settings: Arc<Pipeline>, m
             () = tokio::time::sleep(if ready && sound { WHEN_READY } else { WHEN_NOT }) => {}
         }
     }
+}
+
+/// Goes over to the layout of the streams, when all of them are open. Gives back why it must not.
+fn follow(
+    readiness: &Readiness,
+    publisher: &Publisher,
+    trusted: &mut [Option<Trusted>],
+    examined: &Examined,
+) -> Option<String> {
+    let (before, now) = (publisher.layout(), examined.layout?);
+    let (lane, state) = examined.streams.first()?;
+    let first = trusted.first_mut()?;
+    let adopted = first.as_ref().is_none_or(|known| state.adopted > known.adopted);
+    if before == now {
+        return None;
+    }
+    if now.epoch <= before.epoch && !adopted {
+        return Some(format!(
+            "stream {} was replaced by an older copy: it is of {now}, and {before} was in force; see `worker adopt-stream`",
+            lane.stream
+        ));
+    }
+    // The first look finds out what was guessed. Lanes that both layouts have are the same streams; others are made anew.
+    if first.is_some() {
+        tracing::info!(%before, %now, "the pipeline was repartitioned");
+        let kept = if now.epoch == before.epoch + 1 { before.lanes.min(now.lanes) } else { 1 };
+        for number in usize::from(kept)..trusted.len() {
+            trusted[number] = None;
+            readiness.highest[number].store(0, Ordering::Relaxed);
+        }
+        readiness.adoptions.fetch_add(1, Ordering::Relaxed);
+    } else if (before.partitions, before.lanes) != (now.partitions, now.lanes) {
+        tracing::warn!("{before} is set, and the streams are of {now}, which is in force: see `worker repartition`");
+    }
+    publisher.take(now);
+    None
 }
 
 enum Recognised {

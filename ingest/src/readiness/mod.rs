@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 
 use crate::problem::{Kind, Problem};
 
+/// Most lanes that a layout may have.
+const MOST_LANES: u16 = 64;
+
 /// What the checks said last.
 #[derive(Debug, Clone, Default)]
 struct Standing {
@@ -50,7 +53,7 @@ pub struct Readiness {
 impl Readiness {
     /// Nothing is proven yet.
     #[must_use]
-    pub fn new(connection: Connection, lanes: u16) -> Self {
+    pub fn new(connection: Connection) -> Self {
         Self {
             standing: RwLock::new(Standing {
                 problems: vec!["durability is being checked".to_owned()],
@@ -58,7 +61,7 @@ impl Readiness {
             }),
             draining: AtomicBool::new(false),
             connection,
-            highest: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            highest: (0..MOST_LANES).map(|_| AtomicU64::new(0)).collect(),
             look_again: Notify::new(),
             adoptions: AtomicU64::new(0),
         }
@@ -151,7 +154,7 @@ impl Readiness {
         false
     }
 
-    /// How often another stream took the place of the one we knew: sequences from before mean nothing any more.
+    /// How often another stream took the place of the one we knew, or another layout: sequences from before mean nothing any more.
     #[must_use]
     pub fn adoptions(&self) -> u64 {
         self.adoptions.load(Ordering::Relaxed)

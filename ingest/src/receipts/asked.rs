@@ -71,7 +71,7 @@ impl Asked {
             user_id: user_id.map(str::to_owned),
             anonymous_id: anonymous_id.map(str::to_owned),
             ids: id.map_or(ids, |id| vec![id]),
-            partition: key.map(|key| key.partition(app.settings.pipeline.partitions)),
+            partition: key.map(|key| key.partition(app.publisher.layout().partitions)),
             oldest_day: oldest_day(app),
             source: (caller.role == Role::Client).then(|| caller.source.to_string()),
             placeholders: placeholders.clone(),

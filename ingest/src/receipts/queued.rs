@@ -52,16 +52,15 @@ pub async fn positions(connection: &mut PgConnection, asked: &Asked) -> Result<V
 
 /// Looks behind these positions. What could not be looked at is said in `notes`.
 pub async fn find(app: &App, asked: &Asked, positions: &[(u16, u64)], notes: &mut Vec<String>) -> Vec<Queued> {
-    let lanes = app.settings.pipeline.lanes;
+    let layout = app.publisher.layout();
     let mut found = Vec::new();
     let until = Instant::now() + PATIENCE;
-    for number in 0..lanes {
-        if asked.partition.is_some_and(|partition| Lane::of_partition(partition, lanes) != number) {
+    for lane in Lane::all(&app.settings.pipeline.stream_prefix, layout) {
+        if asked.partition.is_some_and(|partition| layout.lane_of(partition) != lane.number) {
             continue;
         }
-        let here = positions.iter().filter(|(partition, _)| Lane::of_partition(*partition, lanes) == number);
+        let here = positions.iter().filter(|(partition, _)| layout.lane_of(*partition) == lane.number);
         let committed = here.map(|(_, seq)| *seq).min().unwrap_or(0);
-        let lane = Lane::new(&app.settings.pipeline.stream_prefix, number);
         match look(app, asked, &lane, committed, until, &mut found).await {
             Ok(0) => {}
             Ok(left) => notes.push(format!(

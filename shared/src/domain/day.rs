@@ -4,7 +4,9 @@
 //! half of the primary key, so a resend must come to the same answer. Times outside the window that is kept never refuse an
 //! event (old SDKs would resend it for ever): it is filed under its day of receipt and says so.
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use std::ops::Range;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use super::event::Flags;
 use super::timestamp::ClientTime;
@@ -71,6 +73,18 @@ pub fn shown_time(
             (corrected, flags)
         }
     }
+}
+
+/// How far from its day an event's timestamp may lie without being noted: zones and skew move it by less.
+const USUAL_DAYS: TimeDelta = TimeDelta::days(2);
+
+/// The times that events filed under a day usually have: from two days before it to two days after it. Of a day that holds others
+/// `day_spans` says so.
+#[must_use]
+pub fn usual_times(day: NaiveDate) -> Range<DateTime<Utc>> {
+    let midnight = day.and_time(NaiveTime::MIN).and_utc();
+    let add = |delta| midnight.checked_add_signed(delta).unwrap_or(midnight);
+    add(-USUAL_DAYS)..add(USUAL_DAYS + TimeDelta::days(1))
 }
 
 /// How much to add to a client's times so that they fit our clock: one offset per batch, from `sentAt`, and only when it is

@@ -11,6 +11,8 @@ pub mod event_id;
 pub mod feature;
 pub mod intake;
 pub mod json_text;
+pub mod layout;
+pub mod legacy;
 pub mod limits;
 pub mod message;
 pub mod outcome;

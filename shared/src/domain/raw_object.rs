@@ -42,6 +42,13 @@ impl RawObject {
         self.0.extend(patch.0);
     }
 
+    /// The reverse of [`Self::merge`]: only keys of `patch` that are not here are taken.
+    pub fn fill(&mut self, patch: Self) {
+        for (key, value) in patch.0 {
+            self.0.entry(key).or_insert(value);
+        }
+    }
+
     /// Every key with its value, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
@@ -84,6 +91,13 @@ mod tests {
     #[test]
     fn a_key_given_twice_has_its_last_value() {
         assert_eq!(RawObject::parse(r#"{"a":1,"b":2,"\u0061":3}"#).unwrap().to_json(), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn filling_takes_only_what_is_missing() {
+        let mut object = RawObject::parse(r#"{"a":1,"n":null}"#).unwrap();
+        object.fill(RawObject::parse(r#"{"a":2,"b":3,"n":4}"#).unwrap());
+        assert_eq!(object.to_json(), r#"{"a":1,"b":3,"n":null}"#);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whose event it is, and therefore which partition owns it.
 //!
 //! A partition is a unit of ownership: all events of one user key lie in one partition, in order of arrival, and one
-//! worker at a time applies them. The hash must never change while a stream lives: partitions are fixed at creation.
+//! worker at a time applies them. The hash must never change while a stream lives: a new cut needs `worker repartition`.
 
 use sha2::{Digest, Sha256};
 

@@ -10,6 +10,7 @@
 //! | `ingest::acknowledged` | the stream has acknowledged a message, its requests are not answered |
 //! | `worker::before_commit` | in the transaction of a flush, when everything is written |
 //! | `worker::committed` | right after its COMMIT |
+//! | `repartition::planned`, `made`, `sealed`, `ended`, `processed`, `taken`, `opening`, `opened`, `cleared` | between the steps of `worker repartition` |
 //! | `worker::positions_first` | `on`: positions are committed before their effects, which is wrong and must be seen |
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]

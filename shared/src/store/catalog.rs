@@ -3,6 +3,9 @@
 //! Polling works behind any connection pooler, and costs one primary-key read per poll. After a change only the campaigns that
 //! changed are read and compiled again, so a change among ten thousand takes effect within a second as well. While the database is
 //! away the last snapshot stays in force. Invariant: a snapshot is read in one transaction with the version it is stamped with.
+//!
+//! A database that was restored from a backup counts its versions, and its transactions, from an earlier point on: equal numbers then
+//! stand for other contents. So a version is only compared within one [`Incarnation`], and in another everything is read anew.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,19 +14,26 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, PgPool};
 use tokio::sync::watch;
 
-use super::campaigns;
 use super::documents::{COLUMNS, Stored};
+use super::{campaigns, failure};
 use crate::domain::campaign::{Catalog, Compiled, Contents, Inert};
 use crate::domain::{feature, segment};
 
 /// Campaigns read at once: each may hold images, and a statement must end in time.
 const CHUNK: usize = 200;
 
+/// A running database: which one of the server, when the server started, and the table itself. A restore changes at least one of
+/// them; a restart too, which costs one reading. (The system identifier and the timeline would tell them apart, but not every
+/// provider shows those.)
+pub type Incarnation = String;
+
 /// A compiled snapshot with the version it was read at.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// `catalog.version`; -1 before the first read.
     pub version: i64,
+    /// Where that version counts.
+    pub incarnation: Incarnation,
     /// The campaigns, segments and flags.
     pub catalog: Catalog,
     /// How many campaigns were compiled for it; all others are those of the snapshot before.
@@ -37,52 +47,65 @@ pub struct Loader {
     with_objects: bool,
     /// What each campaign was compiled from, and what came of it.
     known: HashMap<String, (String, Result<Arc<Compiled>, Inert>)>,
+    /// Where that holds.
+    incarnation: Incarnation,
 }
 
-/// The current version of the catalog.
-pub async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT version FROM catalog").fetch_one(connection).await
+/// The current version of the catalog, and where it counts.
+pub async fn version(connection: &mut PgConnection) -> Result<(i64, Incarnation), sqlx::Error> {
+    let query = "SELECT version, concat_ws('/', (SELECT oid FROM pg_database WHERE datname = current_database()),
+                                                pg_postmaster_start_time(), tableoid::oid) FROM catalog";
+    sqlx::query_as(query).fetch_one(connection).await
 }
 
 impl Loader {
     /// Who answers clients wants their objects as well; they hold images and take memory.
     #[must_use]
     pub fn new(pool: PgPool, with_objects: bool) -> Self {
-        Self { pool, with_objects, known: HashMap::new() }
+        Self { pool, with_objects, known: HashMap::new(), incarnation: Incarnation::new() }
     }
 
     /// Keeps `current` up to date; returns only when every receiver is gone. Run it as a task of its own.
     pub async fn keep_current(mut self, poll: Duration, current: watch::Sender<Arc<Snapshot>>) {
         let mut away = false;
         while !current.is_closed() {
-            let seen = current.borrow().version;
-            match self.newer_than(seen).await {
+            let seen = {
+                let snapshot = current.borrow();
+                (snapshot.version, snapshot.incarnation.clone())
+            };
+            match self.other_than(&seen).await {
                 Ok(Some(snapshot)) => {
                     tracing::info!(version = snapshot.version, compiled = snapshot.compiled, "campaigns loaded");
                     current.send_replace(Arc::new(snapshot));
                     away = false;
                 }
                 Ok(None) => away = false,
-                Err(error) if !away => {
-                    tracing::warn!(%error, "campaigns cannot be read; the last ones stay in force");
+                Err(error) => {
+                    failure::count(&error);
+                    if !away {
+                        tracing::warn!(%error, "campaigns cannot be read; the last ones stay in force");
+                    }
                     away = true;
                 }
-                Err(_) => {}
             }
             tokio::time::sleep(poll).await;
         }
     }
 
-    async fn newer_than(&mut self, seen: i64) -> Result<Option<Snapshot>, sqlx::Error> {
+    async fn other_than(&mut self, seen: &(i64, Incarnation)) -> Result<Option<Snapshot>, sqlx::Error> {
         let now = version(&mut *self.pool.acquire().await?).await?;
-        if now == seen { Ok(None) } else { self.read().await.map(Some) }
+        if now == *seen { Ok(None) } else { self.read().await.map(Some) }
     }
 
     /// Reads everything that changed.
     pub async fn read(&mut self) -> Result<Snapshot, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
-        let version = version(&mut transaction).await?;
+        let (version, incarnation) = version(&mut transaction).await?;
+        if self.incarnation != incarnation {
+            self.known.clear();
+            self.incarnation.clone_from(&incarnation);
+        }
         // The transaction that wrote a row tells one state of it from every other, whoever wrote it and how.
         let marks: Vec<(String, String)> =
             sqlx::query_as("SELECT id, xmin::text FROM campaigns ORDER BY position DESC")
@@ -129,7 +152,7 @@ impl Loader {
         for inert in catalog.inert() {
             tracing::warn!(id = inert.id, "{inert}");
         }
-        Ok(Snapshot { version, catalog, compiled })
+        Ok(Snapshot { version, incarnation, catalog, compiled })
     }
 
     fn compile(&self, row: &Stored) -> Result<Arc<Compiled>, Inert> {

@@ -2,10 +2,15 @@
 //!
 //! Rule of the house: a database future is never put inside a `timeout` or `select!`. sqlx 0.8.4 to 0.9.0 hand a connection back
 //! with an open transaction when `begin` is cancelled; limits belong into the session instead.
+//!
+//! Each statement begins with its name in a comment, `/* flush.fence */ SELECT …`: by that it is known in our log when it was slow, in the
+//! server's log, in `pg_stat_activity` and in `pg_stat_statements`. Values are bound, so no log shows one.
 
 use std::str::FromStr;
 use std::time::Duration;
 
+use log::LevelFilter;
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::runtime::settings::pipeline::Pipeline;
@@ -31,10 +36,21 @@ impl Default for SessionLimits {
     }
 }
 
-/// Options of a session under a name that `pg_stat_activity` shows.
+/// Options of a session with the database of the settings, under a name that `pg_stat_activity` shows.
 pub fn options(settings: &Pipeline, name: &str, limits: SessionLimits) -> Result<PgConnectOptions, sqlx::Error> {
+    options_of(settings.database_url.expose(), settings.slow_statement, name, limits)
+}
+
+/// The same for another address.
+pub fn options_of(
+    url: &str,
+    slow_statement: Duration,
+    name: &str,
+    limits: SessionLimits,
+) -> Result<PgConnectOptions, sqlx::Error> {
     let milliseconds = |d: Duration| d.as_millis().to_string();
-    Ok(PgConnectOptions::from_str(settings.database_url.expose())?.application_name(name).options([
+    let options = PgConnectOptions::from_str(url)?.application_name(name);
+    Ok(options.log_slow_statements(LevelFilter::Warn, slow_statement).options([
         ("statement_timeout", milliseconds(limits.statement)),
         ("lock_timeout", milliseconds(limits.lock)),
         ("idle_in_transaction_session_timeout", milliseconds(limits.idle_in_transaction)),
@@ -51,6 +67,13 @@ pub fn options(settings: &Pipeline, name: &str, limits: SessionLimits) -> Result
 #[must_use]
 pub fn planned_once(options: PgConnectOptions) -> PgConnectOptions {
     options.options([("plan_cache_mode", "force_generic_plan")])
+}
+
+/// The same for sessions whose statements over `events` name days: only with the values at hand the database sees, when it plans, which
+/// partitions they are of.
+#[must_use]
+pub fn planned_each_time(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("plan_cache_mode", "force_custom_plan")])
 }
 
 /// A pool that connects when first used, so a program can start before its database.

@@ -54,6 +54,21 @@ impl Stored {
     }
 }
 
+/// A document from elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Imported<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// As JSON.
+    pub document: &'a str,
+    /// Lists begin with the highest.
+    pub position: i64,
+    /// When it was created; now, if nobody knows.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When it was last changed.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
 /// Which documents, newest created first.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
@@ -115,6 +130,31 @@ impl Collection {
              ), {logged} SELECT {COLUMNS} FROM written"
         );
         sqlx::query_as(&sql).bind(id).bind(document).bind(by).fetch_optional(pool).await
+    }
+
+    /// Adds a document that came from elsewhere, at its place and with its times; false when the id is taken.
+    pub async fn import(&self, pool: &PgPool, from: &Imported<'_>, by: &str) -> Result<bool, sqlx::Error> {
+        let Self { table, .. } = self;
+        let (status, its_status) = self.status("$2");
+        let logged = self.logged("'create'", "$3", "NULL", "document", "version");
+        let sql = format!(
+            "WITH written AS (
+                 INSERT INTO {table} (id, document, position, created_at, updated_at{status})
+                 OVERRIDING SYSTEM VALUE
+                 SELECT $1, $2::jsonb, $4, coalesce($5, now()), $6{its_status}
+                     ON CONFLICT (id) DO NOTHING RETURNING *
+             ), {logged} SELECT count(*) FROM written"
+        );
+        let written: i64 = sqlx::query_scalar(&sql)
+            .bind(from.id)
+            .bind(from.document)
+            .bind(by)
+            .bind(from.position)
+            .bind(from.created_at)
+            .bind(from.updated_at)
+            .fetch_one(pool)
+            .await?;
+        Ok(written > 0)
     }
 
     /// Replaces a document; `None` when `version` is not its version any more. `action` is `change` or `restore`.

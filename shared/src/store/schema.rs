@@ -1,14 +1,56 @@
 //! The schema's version: migrations are embedded; the worker applies them on command, each program checks them at start.
 
+use std::time::Duration;
+
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgPool;
+use sqlx::{Connection, Executor};
 
 /// The migrations of this build.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// Applies what is missing. Safe to run from several places at once: it takes a lock.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    MIGRATIONS.run(pool).await
+/// A statement that waits for a lock makes everybody else wait behind it, so it gives up soon …
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '500ms'";
+/// … and tries again after this pause …
+const PAUSE: Duration = Duration::from_secs(1);
+/// … so often.
+const TRIES: u32 = 300;
+
+/// Applies what is missing in the database of this build. `false`: the database is ahead of it, and nothing is to be done.
+pub async fn migrate(pool: &PgPool) -> Result<bool, MigrateError> {
+    match apply(&MIGRATIONS, pool).await {
+        Ok(()) => Ok(true),
+        Err(MigrateError::VersionMissing(_)) if problem(pool).await?.is_none() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Applies what is missing. Safe to run from several places at once: it takes a lock. Events go on meanwhile: it waits for no lock
+/// on a table longer than a moment, but takes its turn again and again.
+pub async fn apply(migrations: &Migrator, pool: &PgPool) -> Result<(), MigrateError> {
+    for tries in 1.. {
+        let mut connection = pool.acquire().await?.detach();
+        connection.execute(LOCK_TIMEOUT).await?;
+        let done = migrations.run_direct(&mut connection).await;
+        // The migrators' lock goes with the session.
+        connection.close().await?;
+        match done {
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if is_locked(&error) && tries < TRIES =>
+            {
+                if tries == 1 {
+                    tracing::warn!("others hold a lock that is needed (`pg_locks` says who): trying again");
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+    Ok(())
+}
+
+fn is_locked(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| matches!(&*code, "55P03" | "40P01"))
 }
 
 /// What is wrong with the schema, with what to do; `None` when this build can work with it.

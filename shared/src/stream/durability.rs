@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 use super::connection::Connection;
 use super::lanes::{self, Lane, StreamState};
+use crate::domain::layout::Layout;
 use crate::runtime::settings::pipeline::Pipeline;
 
 /// The oldest server that keeps what it acknowledged, with our use (prefix purges, `always`).
@@ -36,15 +38,33 @@ pub struct Examined {
     pub unanswered: Vec<String>,
     /// Nodes whose monitoring does not answer while most others prove that they sync.
     pub unseen: Vec<String>,
+    /// Streams that are closed while the pipeline is being repartitioned.
+    pub sealed: Vec<String>,
+    /// The layout, as the first lane has it.
+    pub layout: Option<Layout>,
     /// The streams that answered.
     pub streams: Vec<(Lane, StreamState)>,
 }
 
+impl Examined {
+    /// Why no event can be published, if streams are sealed.
+    #[must_use]
+    pub fn repartitioning(&self) -> Option<String> {
+        (!self.sealed.is_empty()).then(|| {
+            format!(
+                "the pipeline is being repartitioned ({} closed): events are accepted again when `worker repartition` has ended; if it was broken off, run it again",
+                self.sealed.join(", ")
+            )
+        })
+    }
+}
+
 /// Everything that keeps a program from starting; empty when a PubAck can be trusted. See [`examine`].
 pub async fn problems(connection: &Connection, settings: &Pipeline) -> Vec<String> {
-    let Examined { mut wrong, unanswered, .. } = examine(connection, settings).await;
-    wrong.extend(unanswered);
-    wrong
+    let mut found = examine(connection, settings).await;
+    found.wrong.extend(found.repartitioning());
+    found.wrong.extend(found.unanswered);
+    found.wrong
 }
 
 /// Looks at server, nodes and streams. Never waits longer than a few seconds. The streams must exist.
@@ -76,26 +96,48 @@ pub async fn examine(connection: &Connection, settings: &Pipeline) -> Examined {
     }
     let mut context = lanes::jetstream(connection.client.clone());
     context.set_timeout(STREAM_PATIENCE);
-    for lane in Lane::all(settings) {
-        match lanes::state(&context, &lane).await {
-            Err(error) => found.unanswered.push(error.to_string()),
-            Ok(None) => found.wrong.push(format!(
-                "stream {} does not exist: the first worker makes it; if it did exist, it was deleted or its volume is gone: see `worker adopt-stream`",
-                lane.stream
-            )),
-            Ok(Some(state)) => {
-                found.wrong.extend(state.problems.iter().cloned());
-                if (state.partitions, state.lanes) != (settings.partitions, settings.lanes) {
-                    found.wrong.push(format!(
-                        "stream {} was made for PARTITIONS={} and LANES={}, and these are {} and {}: they are fixed at creation",
-                        lane.stream, state.partitions, state.lanes, settings.partitions, settings.lanes
-                    ));
-                }
-                found.streams.push((lane, state));
-            }
-        }
-    }
+    look_at_streams(&context, settings, &mut found).await;
     found
+}
+
+/// The first lane says how many there are.
+async fn look_at_streams(context: &Context, settings: &Pipeline, found: &mut Examined) {
+    let mut lanes = vec![Lane::new(&settings.stream_prefix, 0)];
+    while let Some(lane) = lanes.pop() {
+        let state = match lanes::state(context, &lane).await {
+            Err(error) => {
+                found.unanswered.push(error.to_string());
+                continue;
+            }
+            Ok(None) => {
+                found.wrong.push(format!(
+                    "stream {} does not exist: the first worker makes it; if it did exist, it was deleted or its volume is gone: see `worker adopt-stream`",
+                    lane.stream
+                ));
+                continue;
+            }
+            Ok(Some(state)) => state,
+        };
+        found.wrong.extend(state.problems.iter().cloned());
+        if state.sealed {
+            found.sealed.push(lane.stream.clone());
+        }
+        if lane.number == 0 {
+            found.layout = Some(state.layout);
+            lanes = Lane::all(&settings.stream_prefix, state.layout);
+            lanes.retain(|lane| lane.number > 0);
+            lanes.reverse();
+        }
+        found.streams.push((lane.at_epoch(state.layout.epoch), state));
+    }
+    let foreign = found.streams.iter().find(|(_, state)| Some(state.layout) != found.layout);
+    // In the middle of a repartition they differ.
+    if let (Some((lane, state)), Some(layout), true) = (foreign, found.layout, found.sealed.is_empty()) {
+        found.wrong.push(format!(
+            "stream {} is of {}, and the first lane of {layout}: is it a copy from before `worker repartition`?",
+            lane.stream, state.layout
+        ));
+    }
 }
 
 /// Whether the nodes sync each write before they acknowledge it.

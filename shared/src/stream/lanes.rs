@@ -1,8 +1,8 @@
 //! Lanes: the streams that hold the events, one stream each, never another subject of one stream (streams sync in parallel).
 //!
-//! The numbers of partitions and lanes are part of a stream's metadata from its creation: they decide where a user's events lie,
-//! so a program with other settings must not touch it. A stream's *generation* is our id in its metadata and its creation time:
-//! a stream that was deleted and made anew has another one, whatever its name.
+//! The [`Layout`] is part of a stream's metadata: it decides where a user's events lie, so it is what the programs work with,
+//! whatever their settings say. Its epoch is part of the subject. A stream's *generation* is our id in its metadata and its creation
+//! time: a stream that was deleted and made anew has another one, whatever its name.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,11 +15,15 @@ use async_nats::jetstream::{
 use uuid::Uuid;
 
 use super::StreamError;
+use crate::domain::layout::Layout;
 use crate::runtime::settings::pipeline::Pipeline;
 
 const STREAM_ID: &str = "ec-stream-id";
 const PARTITIONS: &str = "ec-partitions";
 const LANES: &str = "ec-lanes";
+const EPOCH: &str = "ec-epoch";
+/// The last message of the layout before.
+const BARRIER: &str = "ec-barrier";
 /// When an operator adopted the stream after a gap, which makes ingest trust it again. Values grow: one that does not is no adoption
 /// but another stream or an older copy, which know less of it. (The letter in front sorts after the bare UUIDs of earlier releases.)
 const ADOPTED: &str = "ec-adopted";
@@ -31,27 +35,45 @@ pub struct Lane {
     pub number: u16,
     /// Stream name, `<prefix>_<lane>`.
     pub stream: String,
-    /// Its one subject.
+    /// Its one subject: `<prefix>.<lane>`, and from the first repartition on `<prefix>.<epoch>.<lane>`.
     pub subject: String,
+    /// Its one subject while the pipeline is being repartitioned. Only `worker repartition` publishes there.
+    pub sealed_subject: String,
 }
 
 impl Lane {
-    /// Lane `number` under a prefix.
+    /// Lane `number` under a prefix, as it is created.
     #[must_use]
     pub fn new(prefix: &str, number: u16) -> Self {
-        Self { number, stream: format!("{prefix}_{number}"), subject: format!("{prefix}.{number}") }
+        Self::of_epoch(prefix, 0, number)
     }
 
-    /// The lane that holds a partition.
-    #[must_use]
-    pub fn of_partition(partition: u16, lanes: u16) -> u16 {
-        partition % lanes.max(1)
+    fn of_epoch(prefix: &str, epoch: u32, number: u16) -> Self {
+        let subject = match epoch {
+            0 => format!("{prefix}.{number}"),
+            epoch => format!("{prefix}.{epoch}.{number}"),
+        };
+        let sealed_subject = format!("{prefix}.sealed.{number}");
+        Self { number, stream: format!("{prefix}_{number}"), subject, sealed_subject }
     }
 
-    /// All lanes of the settings.
+    /// All lanes of a layout.
     #[must_use]
-    pub fn all(settings: &Pipeline) -> Vec<Self> {
-        (0..settings.lanes).map(|number| Self::new(&settings.stream_prefix, number)).collect()
+    pub fn all(prefix: &str, layout: Layout) -> Vec<Self> {
+        (0..layout.lanes).map(|number| Self::of_epoch(prefix, layout.epoch, number)).collect()
+    }
+
+    /// Does a message under this subject belong here? Barriers do.
+    #[must_use]
+    pub fn takes(&self, subject: &str) -> bool {
+        subject == self.subject || subject == self.sealed_subject
+    }
+
+    /// The same lane under a layout with this epoch.
+    #[must_use]
+    pub fn at_epoch(&self, epoch: u32) -> Self {
+        let prefix = self.stream.strip_suffix(&format!("_{}", self.number)).unwrap_or(&self.stream);
+        Self::of_epoch(prefix, epoch, self.number)
     }
 }
 
@@ -72,10 +94,12 @@ pub struct StreamState {
     pub max_bytes: i64,
     /// Messages held.
     pub messages: u64,
-    /// Units of ownership.
-    pub partitions: u16,
-    /// Streams in all.
-    pub lanes: u16,
+    /// The layout that its messages are cut by.
+    pub layout: Layout,
+    /// Closed for events while the pipeline is being repartitioned.
+    pub sealed: bool,
+    /// Messages up to here are of the layout before, and processed.
+    pub barrier: u64,
     /// Kept on how many nodes.
     pub replicas: usize,
     /// Everything about its configuration that would break the promise; empty when it is fine.
@@ -105,15 +129,37 @@ pub async fn state(context: &Context, lane: &Lane) -> Result<Option<StreamState>
 }
 
 /// Creates the stream of a lane, with everything the promise needs. Fails when one of that name exists with another configuration.
-pub async fn create(context: &Context, lane: &Lane, settings: &Pipeline) -> Result<StreamState, StreamError> {
-    let metadata = HashMap::from([
-        (STREAM_ID.to_owned(), Uuid::new_v4().to_string()),
-        (PARTITIONS.to_owned(), settings.partitions.to_string()),
-        (LANES.to_owned(), settings.lanes.to_string()),
-    ]);
+pub async fn create(
+    context: &Context,
+    lane: &Lane,
+    settings: &Pipeline,
+    layout: Layout,
+) -> Result<StreamState, StreamError> {
+    create_under(context, lane, settings, layout, lane.at_epoch(layout.epoch).subject).await
+}
+
+/// The same, closed for events until it is opened ([`super::seal::open`]).
+pub async fn create_sealed(
+    context: &Context,
+    lane: &Lane,
+    settings: &Pipeline,
+    layout: Layout,
+) -> Result<StreamState, StreamError> {
+    create_under(context, lane, settings, layout, lane.sealed_subject.clone()).await
+}
+
+async fn create_under(
+    context: &Context,
+    lane: &Lane,
+    settings: &Pipeline,
+    layout: Layout,
+    subject: String,
+) -> Result<StreamState, StreamError> {
+    let mut metadata = HashMap::from([(STREAM_ID.to_owned(), Uuid::new_v4().to_string())]);
+    describe_layout(&mut metadata, layout);
     let config = Config {
         name: lane.stream.clone(),
-        subjects: vec![lane.subject.clone()],
+        subjects: vec![subject],
         description: Some("EmbeddedCraft events; see the project's README before changing anything".to_owned()),
         storage: StorageType::File,
         retention: RetentionPolicy::Limits,
@@ -134,6 +180,33 @@ pub async fn create(context: &Context, lane: &Lane, settings: &Pipeline) -> Resu
             Some(state) => Ok(state),
             None => Err(StreamError::new(format!("creating stream {}", lane.stream), error)),
         },
+    }
+}
+
+/// Changes a stream's one subject, and its layout and barrier if they are given. Says what came of it.
+pub(super) async fn change(
+    context: &Context,
+    lane: &Lane,
+    subject: &str,
+    layout: Option<(Layout, u64)>,
+) -> Result<StreamState, StreamError> {
+    let doing = || format!("changing the subject of stream {} to {subject}", lane.stream);
+    let stream = context.get_stream(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
+    let mut config = stream.cached_info().config.clone();
+    config.subjects = vec![subject.to_owned()];
+    if let Some((layout, barrier)) = layout {
+        describe_layout(&mut config.metadata, layout);
+        config.metadata.insert(BARRIER.to_owned(), barrier.to_string());
+    }
+    let info = context.update_stream(config).await.map_err(|e| StreamError::new(doing(), e))?;
+    Ok(describe(&info, lane))
+}
+
+fn describe_layout(metadata: &mut HashMap<String, String>, layout: Layout) {
+    metadata.insert(PARTITIONS.to_owned(), layout.partitions.to_string());
+    metadata.insert(LANES.to_owned(), layout.lanes.to_string());
+    if layout.epoch > 0 {
+        metadata.insert(EPOCH.to_owned(), layout.epoch.to_string());
     }
 }
 
@@ -168,6 +241,10 @@ pub async fn message(
 fn describe(info: &Info, lane: &Lane) -> StreamState {
     let config = &info.config;
     let metadata = |key: &str| config.metadata.get(key).map_or("", String::as_str);
+    let number = |key: &str| metadata(key).parse().unwrap_or(0);
+    let layout =
+        Layout { epoch: metadata(EPOCH).parse().unwrap_or(0), partitions: number(PARTITIONS), lanes: number(LANES) };
+    let sealed = config.subjects == [lane.sealed_subject.clone()];
     let mut problems = Vec::new();
     let mut expect = |holds: bool, what: &str| {
         if !holds {
@@ -184,7 +261,7 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
     expect(config.max_age.is_zero(), "it must have no max_age: events may wait longer");
     expect(config.max_messages <= 0, "it must have no max_msgs");
     expect(!config.no_ack, "it must acknowledge");
-    expect(config.subjects == [lane.subject.clone()], "it must have exactly its own subject");
+    expect(sealed || config.subjects == [lane.at_epoch(layout.epoch).subject], "it must have exactly its own subject");
     expect(
         !matches!(config.persist_mode, Some(async_nats::jetstream::stream::PersistenceMode::Async)),
         "its persist mode must not be async: it switches sync_interval off",
@@ -198,8 +275,9 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
         bytes: info.state.bytes,
         max_bytes: config.max_bytes,
         messages: info.state.messages,
-        partitions: metadata(PARTITIONS).parse().unwrap_or(0),
-        lanes: metadata(LANES).parse().unwrap_or(0),
+        layout,
+        sealed,
+        barrier: metadata(BARRIER).parse().unwrap_or(0),
         replicas: config.num_replicas,
         problems,
     }
@@ -210,8 +288,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_partition_lies_in_exactly_one_lane() {
-        assert_eq!((0..6).map(|p| Lane::of_partition(p, 3)).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2]);
-        assert_eq!(Lane::new("EVENTS", 2).stream, "EVENTS_2");
+    fn subjects_of_different_layouts_never_meet() {
+        let first = Lane::new("EVENTS", 2);
+        assert_eq!((first.stream.as_str(), first.subject.as_str()), ("EVENTS_2", "EVENTS.2"));
+        let later = Lane::all("EVENTS", Layout { epoch: 7, partitions: 16, lanes: 3 }).remove(2);
+        assert_eq!((later.stream.as_str(), later.subject.as_str()), ("EVENTS_2", "EVENTS.7.2"));
+        assert_eq!((first.at_epoch(7), later.at_epoch(0)), (later, first));
     }
 }

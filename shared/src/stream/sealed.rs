@@ -49,6 +49,12 @@ impl Sealed {
         Self { headers, payload: payload.into(), events }
     }
 
+    /// The unique id under which it goes.
+    #[must_use]
+    pub fn batch_id(&self) -> &str {
+        self.headers.get(BATCH_ID_HEADER).map_or("", |id| id.as_str())
+    }
+
     /// Size of the payload.
     #[must_use]
     pub fn byte_len(&self) -> usize {

@@ -4,7 +4,7 @@
 //! else (`deploy/nats`, `deploy/postgres`), so tests run on the settings that people run on.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,9 +14,11 @@ use crate::image::Image;
 
 mod nats;
 mod postgres;
+mod standby;
 
 pub use nats::PrivateNats;
 pub use postgres::PrivatePostgres;
+pub use standby::Standby;
 
 /// Addresses of one PostgreSQL and one NATS.
 #[derive(Debug, Clone)]
@@ -67,6 +69,26 @@ pub fn root() -> &'static Path {
 /// # Panics
 /// When it fails.
 pub fn deploy(command: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    let output = run_deploy(command, arguments, environment);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "deploy/{command} {arguments:?} failed:\n{said}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    printed.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+/// Runs `deploy/<command>`, which must refuse, and returns what it said.
+///
+/// # Panics
+/// When it succeeds.
+#[must_use]
+pub fn deploy_refused(command: &str, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = run_deploy(command, arguments, environment);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "deploy/{command} {arguments:?} should have been refused:\n{said}");
+    said
+}
+
+fn run_deploy(command: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let folder = std::env::var_os("EC_DEPLOY_DIR").map_or_else(|| root().join("deploy"), PathBuf::from);
     let mut run = Command::new(folder.join(command));
     run.args(arguments).envs(environment.iter().copied());
@@ -76,11 +98,7 @@ pub fn deploy(command: &str, arguments: &[&str], environment: &[(&str, &str)]) -
             run.env(theirs, value);
         }
     }
-    let output = run.output().unwrap_or_else(|e| panic!("deploy/{command} cannot be run: {e}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "deploy/{command} {arguments:?} failed:\n{said}");
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    printed.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    run.output().unwrap_or_else(|e| panic!("deploy/{command} cannot be run: {e}"))
 }
 
 fn value(lines: &[(String, String)], key: &str) -> String {

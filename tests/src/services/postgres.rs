@@ -1,10 +1,10 @@
 //! A private PostgreSQL, started with `deploy/postgres`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal};
 
-use super::{Ground, deploy, is_alive, pid, send, value, wait_for_end};
+use super::{Ground, Standby, deploy, is_alive, pid, send, value, wait_for_end};
 use crate::folder::Folder;
 use crate::image::Image;
 
@@ -33,9 +33,25 @@ impl PrivatePostgres {
         Self::start_on(Ground::Disk(Image::mounted(mebibytes)))
     }
 
+    /// Makes one that archives its WAL into a folder.
+    #[must_use]
+    pub fn archiving(archive: &Path) -> Self {
+        Self::start_with(Ground::Folder(Folder::new("postgres")), &["--archive", &archive.to_string_lossy()])
+    }
+
+    /// A standby that follows this server.
+    #[must_use]
+    pub fn standby(&self) -> Standby {
+        Standby::of(&self.folder)
+    }
+
     fn start_on(ground: Ground) -> Self {
+        Self::start_with(ground, &[])
+    }
+
+    fn start_with(ground: Ground, options: &[&str]) -> Self {
         let folder = ground.folder("postgres");
-        let lines = deploy("postgres", &["start", &folder.to_string_lossy()], &[]);
+        let lines = deploy("postgres", &[&["start", &*folder.to_string_lossy()], options].concat(), &[]);
         ground.settle();
         Self { folder, ground, url: value(&lines, "DATABASE_URL") }
     }
@@ -43,6 +59,16 @@ impl PrivatePostgres {
     fn home(&self) -> PathBuf {
         let home = std::fs::read_to_string(self.folder.join("moved-to"));
         home.map_or_else(|_| self.folder.clone(), |path| PathBuf::from(path.trim()))
+    }
+
+    /// Everything that the server has logged.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let log = self.home().join("postgres.log");
+        String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_else(|e| panic!("{}: {e}", log.display()))).into_owned()
     }
 
     /// The process that all others of it are children of.
@@ -116,6 +142,23 @@ impl PrivatePostgres {
     pub fn restart(&self) {
         let lines = deploy("postgres", &["start", &self.folder.to_string_lossy()], &[]);
         assert_eq!(value(&lines, "DATABASE_URL"), self.url, "another process took the port of a private PostgreSQL");
+    }
+
+    /// Where its data is: the folder that `deploy/postgres` was given.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// kill -9, and nothing is left of it but the empty folder.
+    ///
+    /// # Panics
+    /// When its files cannot be removed.
+    pub fn destroy(&self) {
+        self.kill_all();
+        std::fs::remove_dir_all(self.home()).expect("the data can be removed");
+        let _ = std::fs::remove_dir_all(&self.folder);
+        std::fs::create_dir(&self.folder).expect("the folder can be made");
     }
 
     /// Its disk, see [`Self::on_disk`].

@@ -52,7 +52,7 @@ impl Standing {
         sqlx::query_as(
             "SELECT l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
                     coalesce(g.read, 0)::bigint AS read, coalesce(g.dead, 0)::bigint AS dead,
-                    (SELECT coalesce(sum(events), 0) FROM dead_letters d WHERE d.lane = l.lane)::bigint AS letters,
+                    (SELECT coalesce(sum(events), 0) FROM dead_letters JOIN partitions p USING (partition) WHERE p.lane = l.lane)::bigint AS letters,
                     p.partitions, p.last_seqs, p.counted_froms
                FROM lanes l,
                     (SELECT sum(read - settled) AS read, sum(dead - letters_dropped) AS dead FROM ledger JOIN partitions USING (partition) WHERE lane = $1) g,
@@ -73,7 +73,7 @@ impl Standing {
             let counts = at.is_some_and(|at| (self.counted_froms[at] + 1..=self.last_seqs[at]).contains(&fetched.seq));
             if counts { signed(events as u64) } else { 0 }
         };
-        match message::decode(&fetched.payload) {
+        match fetched.open() {
             Ok(message) => Ok(message.segments.iter().map(|s| events_of(i32::from(s.partition), s.count)).sum()),
             Err(DecodeError::Damaged(_)) => {
                 Ok(events_of(i32::from(lane.number), usize::try_from(fetched.events).unwrap_or(usize::MAX)))
@@ -262,6 +262,9 @@ async fn picked(
         // Trimmed just now, perhaps.
         let Some(found) = lanes::message(&jetstream, lane, u64::try_from(seq).unwrap_or(0)).await? else { continue };
         let Ok(message) = message::decode(&found.payload) else { continue };
+        if !lane.takes(&found.subject) {
+            continue;
+        }
         let lines = message.segments.iter().flat_map(|segment| {
             let partition = i32::from(segment.partition);
             segment

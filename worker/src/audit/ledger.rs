@@ -74,7 +74,7 @@ mod tests {
         let position = Position { partition: 3, last_seq: 9, last_batch_id: None };
         let lane = LaneBooks {
             lane: Lane::new("E", 0),
-            record: LaneRecord { generation: String::new(), trimmed_to: 0 },
+            record: LaneRecord { generation: String::new(), trimmed_to: 0, epoch: 0, as_of: None },
             positions: [(3, Place { position, counted_from: 2 })].into(),
         };
         let page = Page {

@@ -1,7 +1,7 @@
 //! Walks through the processed messages of a lane: counts what their headers and indexes say, and hands each event to [`outcomes`].
 
 use chrono::{DateTime, Utc};
-use shared::domain::message::{self, DecodeError};
+use shared::domain::message::DecodeError;
 use shared::stream::lanes;
 use sqlx::PgConnection;
 
@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
     /// Counts one message and keeps its events for judging.
     fn take(&mut self, fetched: &Fetched, findings: &mut Findings) {
         let (seq, stream) = (fetched.seq, &self.lane.lane.stream);
-        match message::decode(&fetched.payload) {
+        match fetched.open() {
             Err(newer @ DecodeError::Newer(_)) => {
                 findings.add(format!("message {seq} of {stream} cannot be judged: {newer}"))
             }

@@ -151,9 +151,11 @@ async fn span(
     }
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let last = lane.positions.values().map(|p| p.position.last_seq).max().unwrap_or(0);
-    let mut from = signed(stream.first_seq);
+    // What is before the barrier is cut in another way, and was processed as a whole.
+    let begin = signed(stream.first_seq.max(stream.barrier + 1));
+    let mut from = begin;
     if let Some(since) = since {
-        from = signed(jobs::trim::last_before(&jetstream, &lane.lane, &stream, since).await?) + 1;
+        from = begin.max(signed(jobs::trim::last_before(&jetstream, &lane.lane, &stream, since).await?) + 1);
     }
     for (partition, at) in &lane.positions {
         if at.position.last_seq < at.counted_from {

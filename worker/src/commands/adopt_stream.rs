@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
+use shared::domain::layout::Layout;
 use shared::stream::connection;
-use shared::stream::lanes::{self, Lane};
+use shared::stream::lanes::{self, Lane, StreamState};
+use sqlx::PgPool;
 
-use super::{pool, say};
+use super::{owner_is_needed, pool, say};
+use crate::Problem;
+use crate::layout::{self, Start};
 use crate::settings::Settings;
-use crate::{Problem, attach};
 
 /// Runs the command.
 pub async fn adopt_stream() -> Result<(), Problem> {
@@ -20,59 +23,110 @@ pub async fn adopt_stream() -> Result<(), Problem> {
         return Err("NATS is not connected; check NATS_URL".into());
     }
     let jetstream = lanes::jetstream(stream.client.clone());
-    for lane in Lane::all(&settings.pipeline) {
+    let prefix = &settings.pipeline.stream_prefix;
+    let in_force = layout::in_force(&mut *pool.acquire().await?, &jetstream, &settings.pipeline).await?;
+    let first = lanes::state(&jetstream, &Lane::new(prefix, 0)).await?;
+    let layout = first.map_or(in_force, |stream| stream.layout);
+    let mut adopted = Vec::new();
+    for lane in Lane::all(prefix, layout) {
         let state = match lanes::state(&jetstream, &lane).await? {
             Some(state) => state,
-            None => lanes::create(&jetstream, &lane, &settings.pipeline).await?,
+            None => lanes::create(&jetstream, &lane, &settings.pipeline, layout).await?,
         };
-        if (state.partitions, state.lanes) != (settings.pipeline.partitions, settings.pipeline.lanes) {
+        if state.sealed {
+            return Err(format!("stream {} is being repartitioned: run `worker repartition` first", lane.stream).into());
+        }
+        if state.layout != layout {
             return Err(format!(
-                "stream {} was made for PARTITIONS={} and LANES={}: set these",
-                lane.stream, state.partitions, state.lanes
+                "stream {} is of {}, and the first lane of {layout}: they belong to different times, so put back all of them or none",
+                lane.stream, state.layout
             )
             .into());
         }
-        let before = i64::try_from(state.first_seq).unwrap_or(i64::MAX) - 1;
-        let partitions: Vec<i32> = attach::partitions_of(&lane, state.partitions, state.lanes).collect();
-        let mut transaction = pool.begin().await?;
-        sqlx::query(
-            "INSERT INTO lanes (lane, stream, generation, trimmed_to, audited_to) VALUES ($1, $2, $3, $4, $4)
-             ON CONFLICT (lane) DO UPDATE SET stream = excluded.stream, generation = excluded.generation, trimmed_to = excluded.trimmed_to,
-                                              audited_to = excluded.audited_to, audited_events = 0, suspect_seq = NULL",
-        )
-        .bind(i32::from(lane.number))
-        .bind(&lane.stream)
-        .bind(&state.generation)
-        .bind(before)
-        .execute(&mut *transaction)
-        .await?;
-        // Without an owner, so that whoever holds a partition now is fenced out and starts anew.
-        sqlx::query(
-            "INSERT INTO partitions (partition, lane, last_seq, counted_from) SELECT p, $1, $2, $2 FROM unnest($3::int[]) p
-             ON CONFLICT (partition) DO UPDATE SET lane = excluded.lane, last_seq = excluded.last_seq, last_batch_id = NULL,
-                                                   counted_from = excluded.counted_from, owner = NULL, lease_until = '-infinity',
-                                                   updated_at = clock_timestamp()",
-        )
-        .bind(i32::from(lane.number))
+        // What is before the barrier is cut in another way.
+        let before = i64::try_from(state.first_seq.max(state.barrier + 1)).unwrap_or(i64::MAX) - 1;
+        adopted.push((lane, state, before));
+    }
+    if layout == in_force {
+        for (lane, state, before) in &adopted {
+            restart(&pool, layout, lane, state, *before).await?;
+        }
+    } else {
+        follow(&pool, layout, &adopted).await?;
+    }
+    for (lane, state, before) in &adopted {
+        lanes::mark_adopted(&jetstream, lane).await?;
+        let partitions = layout.partitions_of(lane.number).count();
+        say(&format!(
+            "{}: adopted; {} messages from {} on are read again, {partitions} partitions restart there",
+            lane.stream,
+            state.messages,
+            before + 1,
+        ));
+    }
+    Ok(())
+}
+
+/// The positions of a lane restart.
+async fn restart(
+    pool: &PgPool,
+    layout: Layout,
+    lane: &Lane,
+    state: &StreamState,
+    before: i64,
+) -> Result<(), sqlx::Error> {
+    let partitions: Vec<i32> = layout.partitions_of(lane.number).map(i32::from).collect();
+    let mut transaction = pool.begin().await?;
+    sqlx::query(
+        "INSERT INTO lanes (lane, stream, generation, trimmed_to, audited_to) VALUES ($1, $2, $3, $4, $4)
+         ON CONFLICT (lane) DO UPDATE SET stream = excluded.stream, generation = excluded.generation, trimmed_to = excluded.trimmed_to,
+                                          audited_to = excluded.audited_to, audited_events = 0, suspect_seq = NULL",
+    )
+    .bind(i32::from(lane.number))
+    .bind(&lane.stream)
+    .bind(&state.generation)
+    .bind(before)
+    .execute(&mut *transaction)
+    .await?;
+    // Without an owner, so that whoever holds a partition now is fenced out and starts anew.
+    sqlx::query(
+        "INSERT INTO partitions (partition, lane, last_seq, counted_from) SELECT p, $1, $2, $2 FROM unnest($3::int[]) p
+         ON CONFLICT (partition) DO UPDATE SET lane = excluded.lane, last_seq = excluded.last_seq, last_batch_id = NULL,
+                                               counted_from = excluded.counted_from, owner = NULL, lease_until = '-infinity',
+                                               updated_at = clock_timestamp()",
+    )
+    .bind(i32::from(lane.number))
+    .bind(before)
+    .bind(&partitions)
+    .execute(&mut *transaction)
+    .await?;
+    // What was read so far will be read again, or is not in this stream: the audit compares what comes from here on.
+    sqlx::query("UPDATE ledger SET settled = read, first_seq = $1 + 1 WHERE partition = ANY($2)")
         .bind(before)
         .bind(&partitions)
         .execute(&mut *transaction)
         .await?;
-        // What was read so far will be read again, or is not in this stream: the audit compares what comes from here on.
-        sqlx::query("UPDATE ledger SET settled = read, first_seq = $1 + 1 WHERE partition = ANY($2)")
-            .bind(before)
-            .bind(&partitions)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        lanes::mark_adopted(&jetstream, &lane).await?;
-        say(&format!(
-            "{}: adopted; {} messages from {} on are read again, {} partitions restart there",
-            lane.stream,
-            state.messages,
-            state.first_seq,
-            partitions.len()
-        ));
-    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Streams of another layout than the database's, such as after a restore: all positions are replaced.
+async fn follow(pool: &PgPool, layout: Layout, adopted: &[(Lane, StreamState, i64)]) -> Result<(), Problem> {
+    let start = |(lane, state, before): &(Lane, StreamState, i64)| Start {
+        lane: lane.clone(),
+        generation: state.generation.clone(),
+        seq: *before,
+        batch_id: None,
+    };
+    let starts: Vec<Start> = adopted.iter().map(start).collect();
+    let mut transaction = pool.begin().await?;
+    let done = async {
+        layout::lock(&mut transaction).await?;
+        layout::set(&mut transaction, layout).await?;
+        layout::replace(&mut transaction, layout, &starts).await
+    };
+    done.await.map_err(owner_is_needed)?;
+    transaction.commit().await?;
+    say(&format!("the database follows the streams to {layout}"));
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use shared::stream::connection;
-use shared::stream::lanes::Lane;
+use shared::stream::lanes::{self, Lane};
 
 use super::{pool, say};
-use crate::Problem;
 use crate::audit::{Report, Scene, audit};
 use crate::settings::Settings;
+use crate::{Problem, layout};
 
 /// Runs the command; the error names how many things do not balance.
 pub async fn run(since: Option<Since>) -> Result<(), Problem> {
@@ -19,7 +19,9 @@ pub async fn run(since: Option<Since>) -> Result<(), Problem> {
     if !connection::wait_until_up(&stream, Duration::from_secs(10)).await {
         return Err("NATS is not connected; check NATS_URL".into());
     }
-    let lanes = Lane::all(&settings.pipeline);
+    let jetstream = lanes::jetstream(stream.client.clone());
+    let layout = layout::in_force(&mut *pool.acquire().await?, &jetstream, &settings.pipeline).await?;
+    let lanes = Lane::all(&settings.pipeline.stream_prefix, layout);
     let scene = Scene { stream: &stream, pool: &pool, lanes: &lanes };
     let report = audit(&scene, since.map(|since| since.before(Utc::now()))).await?;
     let findings = &report.findings;

@@ -7,7 +7,7 @@ use shared::stream::{connection, lanes};
 
 use super::{pool, say};
 use crate::settings::Settings;
-use crate::{Problem, attach};
+use crate::{Problem, attach, layout};
 
 /// Runs the command; the error names how many things are wrong.
 pub async fn check() -> Result<(), Problem> {
@@ -37,7 +37,12 @@ pub async fn check() -> Result<(), Problem> {
     );
     if reachable && stream.is_up() {
         let jetstream = lanes::jetstream(stream.client.clone());
-        for lane in lanes::Lane::all(&settings.pipeline) {
+        let layout = layout::in_force(&mut *pool.acquire().await?, &jetstream, &settings.pipeline).await;
+        let lanes = layout.map(|layout| lanes::Lane::all(&settings.pipeline.stream_prefix, layout));
+        for lane in lanes.unwrap_or_else(|error| {
+            report("layout", vec![error.to_string()]);
+            Vec::new()
+        }) {
             let found = match attach::read(&mut *pool.acquire().await?, &lane).await {
                 Ok(None) => vec!["no worker has run yet: its positions are not in the database".to_owned()],
                 Ok(Some((record, positions))) => {

@@ -67,6 +67,8 @@ pub async fn import_archive(what: ImportArchive) -> Result<(), Problem> {
         partitions::ensure(&pool, archive.day).await?;
         new += import(&mut connection, &folder, archive, |rows| progress.add(rows)).await?;
     }
+    // So that lists find them.
+    crate::jobs::spans::note(&pool).await?;
     progress.end();
     let days: Vec<String> = archives.iter().map(|archive| archive.day.to_string()).collect();
     say(&format!(

@@ -4,9 +4,13 @@ pub mod adopt_stream;
 pub mod audit;
 pub mod check;
 pub mod dead_letters;
+pub mod export_legacy;
 pub mod import_archive;
+pub mod import_legacy;
 pub mod migrate;
+pub mod repartition;
 pub mod retention;
+pub mod way_in;
 
 use shared::store::connection::{self, SessionLimits};
 use sqlx::PgPool;
@@ -20,6 +24,15 @@ fn pool(settings: &Settings) -> Result<PgPool, Problem> {
     let limits = SessionLimits { statement: Duration::from_secs(600), ..SessionLimits::default() };
     let options = connection::options(&settings.pipeline, "ec-worker-command", limits)?;
     Ok(connection::pool(connection::planned_once(options), 2))
+}
+
+/// What only the owner of the schema may do says so.
+fn owner_is_needed(error: sqlx::Error) -> Problem {
+    let code = error.as_database_error().and_then(|e| e.code());
+    if code.as_deref() == Some("42501") {
+        return format!("{error}: run this with the DATABASE_URL of the schema's owner, as `worker migrate`").into();
+    }
+    error.into()
 }
 
 #[expect(clippy::print_stdout, reason = "what a command prints is its result")]

@@ -10,7 +10,7 @@ use shared::domain::rollup::{self, Sums, What};
 use sqlx::PgConnection;
 
 use super::walk::{self, Walked};
-use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, totals};
+use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, spans, totals};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -67,9 +67,11 @@ pub async fn apply(
     let new = rows::insert_events(transaction, &candidates, plan).await?;
     let fresh: Vec<&Incoming<'_>> = candidates.into_iter().filter(|i| new.contains(&i.event.id)).collect();
 
+    spans::note(transaction, &fresh, plan).await?;
     let known = known::rest(transaction, &fresh, times, context).await?;
     let walked = walk::walk(&fresh, known, plan);
     profiles::merge(transaction, &walked.patches).await?;
+    profiles::fill(transaction, &walked.fills).await?;
     profiles::link(transaction, &walked.links).await?;
     matches::insert(transaction, &walked.matches).await?;
     matches::convert(transaction, &walked.conversions).await?;

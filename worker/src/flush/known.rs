@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use shared::domain::event::Flags;
 use shared::domain::rules::CountWindow;
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
@@ -39,7 +40,7 @@ pub async fn times<'a>(
     context: &'a Context<'a>,
 ) -> Result<Times<'a>, sqlx::Error> {
     let mut asked: BTreeSet<(UserKey<'a>, &'a CountWindow)> = BTreeSet::new();
-    for incoming in events {
+    for incoming in judged(events) {
         let Some(trigger) = incoming.event.trigger() else { continue };
         for listeners in context.catalog.triggered_by(trigger).listeners() {
             if listeners.wants.counts.is_empty() {
@@ -71,7 +72,7 @@ pub async fn rest<'a>(
     context: &'a Context<'a>,
 ) -> Result<Known<'a>, sqlx::Error> {
     let (mut need_traits, mut pairs, mut capped) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for incoming in events {
+    for incoming in judged(events) {
         let Some(trigger) = incoming.event.trigger() else { continue };
         let (triggered, goals) = (context.catalog.triggered_by(trigger), context.catalog.goals(trigger));
         if triggered.is_empty() && goals.is_empty() {
@@ -99,6 +100,11 @@ pub async fn rest<'a>(
     })
 }
 
-fn earliest(events: &[&Incoming<'_>]) -> Option<DateTime<Utc>> {
-    events.iter().map(|i| i.event.received_at).min()
+/// The events that may match or convert: imported history does neither, and its times are of another age.
+fn judged<'e, 'a>(events: &'e [&'a Incoming<'a>]) -> impl Iterator<Item = &'a Incoming<'a>> + 'e {
+    events.iter().copied().filter(|incoming| !incoming.event.flags.contains(Flags::IMPORTED))
+}
+
+fn earliest<'a>(events: &[&'a Incoming<'a>]) -> Option<DateTime<Utc>> {
+    judged(events).map(|i| i.event.received_at).min()
 }

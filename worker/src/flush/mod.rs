@@ -1,7 +1,7 @@
 //! One flush: everything that was read, with all its effects and the new positions, in one transaction.
 //!
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] ([`resends`], events,
-//! then, only for events that were new, what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
+//! then, only for events that were new, their [`spans`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
 //! that they are [`duplicates`]) →
 //! [`dead_letters`] → [`books`] → [`rollups`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
@@ -25,6 +25,7 @@ pub mod profiles;
 pub mod resends;
 pub mod rollups;
 pub mod rows;
+pub mod spans;
 pub mod sqlstate;
 pub mod totals;
 pub mod walk;
@@ -37,6 +38,7 @@ use shared::domain::event::Event;
 use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
 use shared::runtime::failpoint;
+use shared::store::failure;
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
@@ -107,6 +109,7 @@ pub enum FlushError {
 impl FlushError {
     /// Sorts a failure that does not concern single rows.
     fn of(error: sqlx::Error, days: impl FnOnce() -> BTreeSet<NaiveDate>) -> Self {
+        failure::count(&error);
         match sqlstate::class(&error) {
             Class::MissingPartition => Self::MissingPartition(days()),
             Class::Wait => Self::Wait(error),

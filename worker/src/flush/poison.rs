@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use shared::domain::rollup;
+use shared::store::failure;
 use sqlx::{Executor, PgConnection};
 
 use super::dead_letters::DeadLetter;
@@ -50,6 +51,7 @@ pub async fn apply<'a>(
         transaction.execute("ROLLBACK TO SAVEPOINT apply").await?;
         let middle = range.start + range.len() / 2;
         if let [incoming] = group {
+            failure::count(&error);
             let state = shared::store::connection::sqlstate(&error).unwrap_or_default();
             let count = refused.entry(state.clone()).or_default();
             *count += 1;

@@ -37,19 +37,42 @@ pub async fn read<'a>(
 
 /// Merges patches into the stored traits, per top-level key.
 pub async fn merge(transaction: &mut PgConnection, patches: &BTreeMap<UserKey<'_>, Traits>) -> Result<(), sqlx::Error> {
-    if patches.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
+    write(
+        transaction,
+        patches,
         "INSERT INTO users AS u (kind, id, traits)
          SELECT kind, id, traits::jsonb FROM unnest($1::text[], $2::text[], $3::text[]) AS p (kind, id, traits)
          ON CONFLICT (kind, id) DO UPDATE SET traits = u.traits || excluded.traits, updated_at = now()",
     )
-    .bind(patches.keys().map(|k| k.kind.as_str()).collect::<Vec<_>>())
-    .bind(patches.keys().map(|k| k.id).collect::<Vec<_>>())
-    .bind(patches.values().map(Traits::to_json).collect::<Vec<_>>())
-    .execute(transaction)
-    .await?;
+    .await
+}
+
+/// Adds traits for keys that nothing is known of; what is stored stays. After [`merge`], so that what came live wins.
+pub async fn fill(transaction: &mut PgConnection, fills: &BTreeMap<UserKey<'_>, Traits>) -> Result<(), sqlx::Error> {
+    write(
+        transaction,
+        fills,
+        "INSERT INTO users AS u (kind, id, traits)
+         SELECT kind, id, traits::jsonb FROM unnest($1::text[], $2::text[], $3::text[]) AS p (kind, id, traits)
+         ON CONFLICT (kind, id) DO UPDATE SET traits = excluded.traits || u.traits, updated_at = now()",
+    )
+    .await
+}
+
+async fn write(
+    transaction: &mut PgConnection,
+    patches: &BTreeMap<UserKey<'_>, Traits>,
+    statement: &'static str,
+) -> Result<(), sqlx::Error> {
+    if patches.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(statement)
+        .bind(patches.keys().map(|k| k.kind.as_str()).collect::<Vec<_>>())
+        .bind(patches.keys().map(|k| k.id).collect::<Vec<_>>())
+        .bind(patches.values().map(Traits::to_json).collect::<Vec<_>>())
+        .execute(transaction)
+        .await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure. Identifies change the traits, earlier events and matches of the same flush count like stored ones, and what the database
 //! must be told comes out at the end. At one event: traits, then goals (an event converts only what came before it), then matches.
+//! Imported history is only counted by rules, like any stored event; it neither converts nor matches, and its traits fill gaps.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +13,7 @@ use shared::domain::campaign::assignment::Who;
 use shared::domain::campaign::caps::History;
 use shared::domain::campaign::delivery::{Decision, Situation, opted_out};
 use shared::domain::campaign::goal::Open;
-use shared::domain::event::{Event, EventType};
+use shared::domain::event::{Event, EventType, Flags};
 use shared::domain::rules::{CountWindow, Counts, Facts, JsonFields};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
@@ -28,6 +29,8 @@ use super::{Context, Incoming};
 pub struct Walked<'a> {
     /// Per user, all patches merged in order.
     pub patches: BTreeMap<UserKey<'a>, Traits>,
+    /// Per user, imported traits: for the keys that nothing is known of.
+    pub fills: BTreeMap<UserKey<'a>, Traits>,
     /// `(user_id, anonymous_id)` pairs that are one person.
     pub links: BTreeSet<(&'a str, &'a str)>,
     /// In order.
@@ -56,6 +59,9 @@ pub fn walk<'a>(events: &[&'a Incoming<'a>], known: Known<'a>, plan: &'a Plan<'a
         walk.walked.links.extend(link(&incoming.event, plan.context));
         if let Some(trigger) = incoming.event.trigger() {
             walk.happen(&incoming.event, user, trigger);
+            if incoming.event.flags.contains(Flags::IMPORTED) {
+                continue;
+            }
             walk.convert(incoming, user, trigger);
             walk.trigger(incoming, user, trigger);
         }
@@ -68,6 +74,13 @@ impl<'a> Walk<'a> {
         let Some(user) = user.filter(|_| event.kind == EventType::Identify) else { return };
         let patch = event.traits.as_deref().map(RawValue::get).and_then(|text| Traits::parse(text).ok());
         let patch = patch.unwrap_or_default();
+        if event.flags.contains(Flags::IMPORTED) {
+            if let Some(current) = self.known.traits.get_mut(&user) {
+                current.fill(patch.clone());
+            }
+            self.walked.fills.entry(user).or_default().fill(patch);
+            return;
+        }
         if let Some(current) = self.known.traits.get_mut(&user) {
             current.merge(patch.clone());
         }

@@ -1,14 +1,17 @@
 //! Jobs that keep the database and the streams in shape. Every worker runs them; each has one leader at a time.
 //!
-//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones, if the [`clock`] is to be believed; [`trim`] purges processed messages; [`lag`] and
-//! [`dead_letters`] only measure, in every worker.
+//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones, if the [`clock`] is to be believed; [`spans`] notes
+//! days with events from another time; [`trim`] purges processed messages; [`lag`], [`dead_letters`] and [`backups`] only measure, in
+//! every worker.
 
+pub mod backups;
 pub mod clock;
 pub mod dead_letters;
 pub mod lag;
 pub mod leader;
 pub mod partitions;
 pub mod retention;
+pub mod spans;
 pub mod trim;
 
 use chrono::NaiveDate;

@@ -47,10 +47,9 @@ pub async fn trim(
     if target < stream.first_seq {
         return Ok(None);
     }
-    let step = (STEP_BYTES / (stream.bytes / stream.messages.max(1)).max(1)).max(1);
     let mut done = stream.first_seq.saturating_sub(1);
     while done < target {
-        done = (done + step).min(target);
+        done = (done + step(&stream)).min(target);
         let recorded =
             sqlx::query("UPDATE lanes SET trimmed_to = greatest(trimmed_to, $2) WHERE lane = $1 AND generation = $3")
                 .bind(i32::from(lane.number))
@@ -61,15 +60,38 @@ pub async fn trim(
         if recorded.rows_affected() == 0 {
             return Ok(None);
         }
-        let doing = || format!("purging stream {} up to {done}", lane.stream);
-        let handle = jetstream.get_stream_no_info(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
-        handle.purge().sequence(done + 1).await.map_err(|e| StreamError::new(doing(), e))?;
+        purge_to(jetstream, lane, done).await?;
         if done < target {
             tokio::time::sleep(PAUSE).await;
         }
     }
     tracing::info!(lane = lane.number, trimmed_to = done, "stream trimmed");
     Ok(Some(done))
+}
+
+/// Purges a lane up to a message that is recorded as trimmed already, in steps.
+pub async fn purge(jetstream: &Context, lane: &Lane, stream: &StreamState, target: u64) -> Result<(), StreamError> {
+    let mut done = stream.first_seq.saturating_sub(1);
+    while done < target {
+        done = (done + step(stream)).min(target);
+        purge_to(jetstream, lane, done).await?;
+        if done < target {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+/// Messages of one step.
+fn step(stream: &StreamState) -> u64 {
+    (STEP_BYTES / (stream.bytes / stream.messages.max(1)).max(1)).max(1)
+}
+
+async fn purge_to(jetstream: &Context, lane: &Lane, seq: u64) -> Result<(), StreamError> {
+    let doing = || format!("purging stream {} up to {seq}", lane.stream);
+    let handle = jetstream.get_stream_no_info(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
+    handle.purge().sequence(seq + 1).await.map_err(|e| StreamError::new(doing(), e))?;
+    Ok(())
 }
 
 /// The last message older than `since`; the stream's last one if nothing is younger.
@@ -115,6 +137,7 @@ pub async fn last_before(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use shared::domain::layout::Layout;
 
     proptest! {
         #[test]
@@ -122,7 +145,7 @@ mod tests {
                                                max in 0i64..1_000_000, processed in 0u64..2_000, window in 0u64..2_000) {
             let stream = StreamState {
                 generation: String::new(), adopted: String::new(), first_seq: first, last_seq: first + messages, bytes,
-                max_bytes: max, messages, partitions: 1, lanes: 1, replicas: 1, problems: Vec::new(),
+                max_bytes: max, messages, layout: Layout::first(1, 1), sealed: false, barrier: 0, replicas: 1, problems: Vec::new(),
             };
             prop_assert!(trim_to(&stream, processed, window) <= processed);
             if bytes <= u64::try_from(max).unwrap() / 2 {

@@ -65,6 +65,7 @@ mod tests {
             pending,
             published: at(second),
             payload: bytes::Bytes::new(),
+            foreign: None,
         };
         let mut behind = Behind::default();
         behind.saw(&fetched(100, 2));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use shared::domain::message::{self, DecodeError};
+use shared::domain::message::DecodeError;
 
 use crate::reader::Fetched;
 
@@ -56,7 +56,7 @@ impl Buffer {
     /// Takes a message in. `positions` are the owned partitions with the last sequence each has seen; `warden` is the partition whose
     /// owner answers for messages that cannot be read.
     pub fn take(&mut self, fetched: Fetched, positions: &BTreeMap<i32, i64>, warden: i32) -> Result<(), DecodeError> {
-        match message::decode(&fetched.payload) {
+        match fetched.open() {
             Err(newer @ DecodeError::Newer(_)) => return Err(newer),
             Err(DecodeError::Damaged(reason)) => {
                 if positions.get(&warden).is_some_and(|&seen| fetched.seq > seen) {
@@ -110,6 +110,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::domain::message;
 
     fn fetched(seq: i64, lines: &[(u16, &str)]) -> Fetched {
         let payload = message::encode(
@@ -123,6 +124,7 @@ mod tests {
             events: lines.len() as u64,
             pending: 0,
             published: DateTime::UNIX_EPOCH,
+            foreign: None,
             payload: payload.into(),
         }
     }
@@ -147,6 +149,10 @@ mod tests {
         let mut other = Buffer::default();
         other.take(damaged(3), &BTreeMap::from([(1, 2)]), 0).unwrap();
         assert_eq!((warden.damaged.len(), other.damaged.len()), (1, 0));
+        let foreign = Fetched { foreign: Some("EVENTS.0".to_owned()), ..fetched(3, &[(0, "a")]) };
+        let mut warden = Buffer::default();
+        warden.take(foreign, &BTreeMap::from([(0, 2)]), 0).unwrap();
+        assert_eq!((warden.damaged.len(), warden.lines.len()), (1, 0), "cut by another layout");
         let newer = Fetched { payload: Bytes::from_static(b"{\"v\":9}\n"), ..fetched(4, &[]) };
         assert_eq!(other.take(newer, &BTreeMap::new(), 0), Err(DecodeError::Newer(9)));
         assert_eq!(other.read_to, Some((3, "b3".into())));

@@ -8,8 +8,8 @@ use super::buffer::Buffer;
 use super::owner::End;
 use super::session::{Session, positions};
 use super::{leases, share};
+use crate::metrics;
 use crate::status::State;
-use crate::{attach, metrics};
 
 /// Between signs of life: a tenth of the lease, but not longer than this.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(500);
@@ -18,6 +18,7 @@ impl Session<'_> {
     /// Shows a sign of life, and brings what is owned towards the fair share.
     pub(super) async fn heartbeat(&mut self) -> Result<(), End> {
         self.heartbeat_due = Instant::now() + (self.me.lease / 10).min(LONGEST_INTERVAL);
+        self.follow_layout().await?;
         // Positions advance even when no message held anything for this owner.
         if self.buffer.read_to.is_some() {
             self.flush().await?;
@@ -34,9 +35,7 @@ impl Session<'_> {
             return Err(End::Again("fence", "partitions changed hands".to_owned()));
         }
         let live = leases::live(&mut self.database, &self.me).await?;
-        let pipeline = &self.owner.settings.pipeline;
-        let all = attach::partitions_of(&self.owner.lane, pipeline.partitions, pipeline.lanes).count();
-        let target = share::target(all, live);
+        let target = share::target(self.owner.layout.partitions_of(self.owner.lane.number).count(), live);
         let before = self.owned.clone();
         self.owned = mine;
         if self.owned.len() < target {

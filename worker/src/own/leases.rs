@@ -175,13 +175,13 @@ pub async fn release(database: &mut PgConnection, me: &Identity, partitions: &[i
 }
 
 /// Leaves: gives everything back, and is no longer counted.
-pub async fn leave(database: &mut PgConnection, me: &Identity) -> Result<(), sqlx::Error> {
+pub async fn leave(database: &mut PgConnection, me: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "WITH back AS (UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
                         WHERE owner = $1)
          DELETE FROM workers WHERE id = $1 OR seen_at < clock_timestamp() - interval '1 day'",
     )
-    .bind(me.id)
+    .bind(me)
     .execute(database)
     .await?;
     Ok(())

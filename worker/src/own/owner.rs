@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::domain::layout::Layout;
 use shared::runtime::shutdown::Shutdown;
 use shared::store::catalog::Snapshot;
+use shared::store::failure;
 use shared::stream::connection::Connection;
 use shared::stream::lanes::Lane;
 use sqlx::PgPool;
@@ -28,15 +30,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What an owner is made of; cheap to clone.
+/// What all owners of a process have in common; cheap to clone.
 #[derive(Clone)]
-pub struct Owner {
+pub struct Assignment {
     /// Of the process.
     pub settings: Arc<Settings>,
-    /// The lane it works on.
-    pub lane: Lane,
-    /// For logs, metrics and tables.
-    pub name: String,
+    /// The layout in force, as the last session found it.
+    pub layouts: watch::Sender<Layout>,
     /// To NATS.
     pub stream: Connection,
     /// Campaigns in force.
@@ -49,9 +49,29 @@ pub struct Owner {
     pub stop: Shutdown,
 }
 
+/// One owner.
+pub struct Owner {
+    /// The layout that it works for; under another one it has nothing to do.
+    pub layout: Layout,
+    /// The lane it works on.
+    pub lane: Lane,
+    /// For logs, metrics and tables.
+    pub name: String,
+    /// The rest.
+    pub common: Assignment,
+}
+
+impl std::ops::Deref for Owner {
+    type Target = Assignment;
+
+    fn deref(&self) -> &Assignment {
+        &self.common
+    }
+}
+
 /// Why a session ended.
 pub(super) enum End {
-    /// On request, everything flushed and handed over.
+    /// On request or because the layout changed; everything flushed and handed over.
     Stopped,
     /// Something is away or changed hands: start again soon.
     Again(&'static str, String),
@@ -63,6 +83,7 @@ pub(super) enum End {
 
 impl From<sqlx::Error> for End {
     fn from(error: sqlx::Error) -> Self {
+        failure::count(&error);
         Self::Again("database", format!("the database: {error}"))
     }
 }
@@ -79,11 +100,24 @@ impl From<AttachError> for End {
 }
 
 impl Owner {
-    /// Works until the stop.
+    /// Is there nothing more to do: because of the stop, or because another layout is in force?
+    pub(super) fn is_done(&self) -> bool {
+        self.stop.is_stopping() || *self.layouts.borrow() != self.layout
+    }
+
+    /// Waits until [`Self::is_done`].
+    pub(super) async fn done(&self) {
+        let mut layouts = self.layouts.subscribe();
+        let another = layouts.wait_for(|layout| *layout != self.layout);
+        // The sender is ours.
+        tokio::select! { () = self.stop.stopping() => {} _ = another => {} }
+    }
+
+    /// Works until the stop, or until the layout changes.
     pub async fn run(self) {
         let id = Uuid::new_v4();
         let (mut wait, mut doubt) = (SHORTEST_WAIT, Doubt::default());
-        while !self.stop.is_stopping() {
+        while !self.is_done() {
             let started = Instant::now();
             let pause = match self.session(id, &mut doubt).await {
                 End::Stopped => break,
@@ -98,12 +132,16 @@ impl Owner {
                 End::Outdated(why) => self.halt(&why, Duration::MAX),
             };
             tokio::select! {
-                () = self.stop.stopping() => {}
+                () = self.done() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
         metrics::owned(&self.name, 0);
-        self.board.set(&self.name, State::Stopped);
+        if self.stop.is_stopping() {
+            self.board.set(&self.name, State::Stopped);
+        } else {
+            self.board.remove(&self.name);
+        }
     }
 
     fn halt(&self, why: &str, look_again: Duration) -> Duration {

@@ -26,6 +26,7 @@ use super::session_lock::SessionLock;
 use crate::attach::{self, AttachError, Position};
 use crate::flush::{self, FlushError};
 use crate::jobs::partitions;
+use crate::layout;
 use crate::metrics;
 use crate::reader::{Fetched, Read, Reader};
 use crate::status::State;
@@ -75,7 +76,15 @@ impl<'a> Session<'a> {
             return Err(End::Again("database", "the campaigns are not loaded yet".to_owned()));
         }
         let jetstream = lanes::jetstream(owner.stream.client.clone());
-        let (record, positions) = attach::load(&mut database, &jetstream, &owner.lane, &settings.pipeline).await?;
+        let layout = layout::in_force(&mut database, &jetstream, &settings.pipeline).await?;
+        if layout != owner.layout {
+            // Under the layout before it may have ended without a word.
+            leases::leave(&mut database, id).await?;
+            owner.layouts.send_replace(layout);
+            return Err(End::Stopped);
+        }
+        let (record, positions) =
+            attach::load(&mut database, &jetstream, &owner.lane, &settings.pipeline, layout).await?;
         doubt.weigh(attach::verify(&jetstream, &owner.lane, &record, &positions).await, Instant::now())?;
         let mut problems = durability::problems(&owner.pool, &settings.pipeline).await?;
         let stream = shared::stream::durability::examine(&owner.stream, &settings.pipeline).await;
@@ -113,7 +122,7 @@ impl<'a> Session<'a> {
 
     pub(super) async fn work(&mut self) -> Result<End, End> {
         loop {
-            if self.owner.stop.is_stopping() {
+            if self.owner.is_done() {
                 self.flush().await?;
                 return Ok(End::Stopped);
             }
@@ -142,9 +151,20 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Ends the session when another layout is in force. Then nothing is left to own here, and everything was flushed.
+    pub(super) async fn follow_layout(&mut self) -> Result<(), End> {
+        match layout::recorded(&mut self.database).await? {
+            Some(layout) if layout != self.owner.layout => {
+                self.owner.layouts.send_replace(layout);
+                Err(End::Stopped)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives everything back, as far as the database still listens.
     pub(super) async fn hand_over(mut self) {
-        if let Err(error) = leases::leave(&mut self.database, &self.me).await {
+        if let Err(error) = leases::leave(&mut self.database, self.me.id).await {
             tracing::warn!(owner = self.owner.name, %error, "could not hand the partitions over; their leases will run out");
         }
         if let Some(lock) = self.lock.take() {
@@ -172,7 +192,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             read = message => Some(read),
             () = tokio::time::sleep_until(due) => None,
-            () = self.owner.stop.stopping() => None,
+            () = self.owner.done() => None,
         }
     }
 
@@ -272,6 +292,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let Some((record, all)) = attach::read(&mut self.database, &self.owner.lane).await? else {
+            self.follow_layout().await?;
             return Err(End::Halted(format!("lane {} is not in the database any more", self.me.lane)));
         };
         let mine: Vec<Position> = all.into_iter().filter(|p| self.owned.contains_key(&p.partition)).collect();

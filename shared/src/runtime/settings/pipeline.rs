@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Reader, Secret, Setting};
+use crate::domain::layout::Layout;
 use crate::domain::user_key::Placeholders;
 
 static PROFILE: Setting = Setting::new(
@@ -30,8 +31,10 @@ static STREAM_MAX_BYTES: Setting = Setting::new(
 );
 static STREAM_REPLICAS: Setting =
     Setting::new("STREAM_REPLICAS", "1", "copies of the stream: 3 on a cluster of three. Used at creation");
-static PARTITIONS: Setting = Setting::new("PARTITIONS", "16", "units of ownership; fixed when the streams are created");
-static LANES: Setting = Setting::new("LANES", "1", "streams to spread over; fixed when the streams are created");
+static PARTITIONS: Setting =
+    Setting::new("PARTITIONS", "16", "units of ownership. Used at creation; `worker repartition` changes it later");
+static LANES: Setting =
+    Setting::new("LANES", "1", "streams to spread over. Used at creation; `worker repartition` changes it later");
 static RETENTION_DAYS: Setting =
     Setting::new("RETENTION_DAYS", "90", "how long events are kept; the same for all programs");
 static PLACEHOLDER_USER_IDS: Setting = Setting::new(
@@ -46,12 +49,17 @@ static ACCEPT_DATA_LOSS: Setting = Setting::new(
 );
 static CATALOG_POLL: Setting =
     Setting::new("CATALOG_POLL_MILLISECONDS", "500", "how often each process looks whether campaigns changed");
+static SLOW_STATEMENT: Setting = Setting::new(
+    "SLOW_STATEMENT_SECONDS",
+    "1",
+    "statements that take longer are logged, with their names and without values",
+);
 static LOG_FORMAT: Setting = Setting::new("LOG_FORMAT", "json", "`json` or `pretty`");
 static LOG_LEVEL: Setting =
     Setting::new("LOG_LEVEL", "info,async_nats=warn", "a level, or directives such as `info,worker=debug`");
 
 /// Every setting of this group, for the table and `.env.example`.
-pub static ALL: [&Setting; 15] = [
+pub static ALL: [&Setting; 16] = [
     &PROFILE,
     &DATABASE_URL,
     &NATS_URL,
@@ -65,6 +73,7 @@ pub static ALL: [&Setting; 15] = [
     &PLACEHOLDER_USER_IDS,
     &ACCEPT_DATA_LOSS,
     &CATALOG_POLL,
+    &SLOW_STATEMENT,
     &LOG_FORMAT,
     &LOG_LEVEL,
 ];
@@ -96,10 +105,8 @@ pub struct Pipeline {
     pub stream_max_bytes: i64,
     /// Used at creation.
     pub stream_replicas: usize,
-    /// Used at creation, checked after.
-    pub partitions: u16,
-    /// Used at creation, checked after.
-    pub lanes: u16,
+    /// Used at creation; afterwards the streams say what is in force.
+    pub first_layout: Layout,
     /// Days.
     pub retention_days: u16,
     /// Ids of strangers.
@@ -108,6 +115,8 @@ pub struct Pipeline {
     pub accept_data_loss: bool,
     /// Poll interval of the catalog.
     pub catalog_poll: Duration,
+    /// A statement that takes longer is logged.
+    pub slow_statement: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged.
@@ -139,12 +148,12 @@ impl Pipeline {
             stream_prefix,
             stream_max_bytes: i64::try_from(reader.number(&STREAM_MAX_BYTES, 16 << 20..=1 << 50)).unwrap_or(i64::MAX),
             stream_replicas: usize::from(narrow(reader.number(&STREAM_REPLICAS, 1..=5))),
-            partitions: narrow(partitions),
-            lanes: narrow(lanes),
+            first_layout: Layout::first(narrow(partitions), narrow(lanes)),
             retention_days: narrow(reader.number(&RETENTION_DAYS, 3..=3_650)),
             placeholders: Placeholders::new(reader.list(&PLACEHOLDER_USER_IDS)),
             accept_data_loss,
             catalog_poll: reader.duration(&CATALOG_POLL),
+            slow_statement: reader.duration(&SLOW_STATEMENT),
             log_format: reader.one_of(&LOG_FORMAT, &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]),
             log_level: reader.text(&LOG_LEVEL),
         }

@@ -3,21 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::Utc;
-use shared::domain::message::{PLAIN_VERSION, encode};
 use shared::redrive::{Order, Publish, Step};
 use shared::runtime::pace::Pace;
-use shared::stream::lanes::{self, Lane};
-use shared::stream::sealed::{Answer, Sealed};
-use shared::stream::{connection, durability};
+use shared::stream::sealed::Answer;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::select::{MOST_NAMED, Select, name, sum_up};
+use crate::Problem;
+use crate::commands::way_in::{WayIn, seal};
 use crate::commands::{pool, say};
 use crate::settings::Settings;
-use crate::{Problem, attach};
 
 /// Longest wait for an acknowledgement; locks are held meanwhile, and a session may pause 10 s.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -68,9 +65,15 @@ impl Redrive {
         let filter = self.select.filter_or_all(self.all)?;
         let settings = Settings::from_environment()?;
         let pool = pool(&settings)?;
-        let mut stream = if self.dry_run { None } else { Some(Stream::open(&settings, &pool).await?) };
+        let mut stream =
+            if self.dry_run { None } else { Some(WayIn::open(&settings, &pool, "ec-worker-redrive").await?) };
         let summary = sum_up(&pool, &filter).await?;
-        let mut order = Order::new(&settings.pipeline, filter, summary.last_id, self.by.clone());
+        let layout = match &stream {
+            Some(stream) => stream.layout,
+            // Where a letter would go makes no difference to what would be driven.
+            None => settings.pipeline.first_layout,
+        };
+        let mut order = Order::new(&settings.pipeline, layout, filter, summary.last_id, self.by.clone());
         order.overwrite_traits = self.overwrite_traits;
 
         let mut progress = Progress::start(summary.letters);
@@ -102,7 +105,7 @@ impl Redrive {
         &self,
         pool: &PgPool,
         order: &Order,
-        mut stream: Option<&mut Stream>,
+        mut stream: Option<&mut WayIn>,
         sum: &mut Sum,
         progress: &mut Progress,
     ) -> Result<(), Problem> {
@@ -134,41 +137,12 @@ impl Redrive {
     }
 }
 
-/// The lanes, proven to keep what they acknowledge.
-struct Stream {
-    connection: connection::Connection,
-    lanes: Vec<Lane>,
-}
-
-impl Stream {
-    async fn open(settings: &Settings, pool: &PgPool) -> Result<Self, Problem> {
-        let stream = connection::connect(&settings.pipeline, "ec-worker-redrive").await?;
-        if !connection::wait_until_up(&stream, Duration::from_secs(10)).await {
-            return Err("NATS is not connected; check NATS_URL".into());
-        }
-        let problems = durability::problems(&stream, &settings.pipeline).await;
-        if !problems.is_empty() {
-            return Err(format!("the stream cannot be trusted: {}", problems.join("; ")).into());
-        }
-        let jetstream = lanes::jetstream(stream.client.clone());
-        let lanes = Lane::all(&settings.pipeline);
-        for lane in &lanes {
-            let recorded = attach::read(&mut *pool.acquire().await?, lane).await?;
-            let (record, positions) = recorded.ok_or("no worker has run yet: its positions are not in the database")?;
-            attach::verify(&jetstream, lane, &record, &positions).await?;
-        }
-        Ok(Self { connection: stream, lanes })
-    }
-}
-
-impl Publish for Stream {
+impl Publish for WayIn {
     type Error = String;
 
-    async fn publish(&mut self, lane: u16, lines: Vec<(u16, Bytes)>) -> Result<u64, String> {
+    async fn publish(&mut self, lane: u16, version: u16, lines: Vec<(u16, Bytes)>) -> Result<u64, String> {
         let lane = self.lanes.get(usize::from(lane)).ok_or("there is no such lane")?;
-        let events = lines.len();
-        let payload = encode(PLAIN_VERSION, Utc::now(), lines.iter().map(|(p, line)| (*p, line.as_ref())));
-        let message = Sealed::new(PLAIN_VERSION, payload, events);
+        let message = seal(version, &lines);
         let deadline = Instant::now() + PATIENCE;
         loop {
             let why = match message.send(&self.connection.client, &lane.subject, ATTEMPT).await {
