@@ -91,6 +91,7 @@ fn every_test_that_a_document_names_exists() {
         "deploy/SECURITY.md",
         "deploy/PRIVACY.md",
         "deploy/BOUNDS.md",
+        "deploy/RETENTION.md",
     ] {
         for (suite, test) in named_tests(&document(file)) {
             let code = document(&format!("tests/tests/{suite}.rs"));

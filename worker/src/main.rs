@@ -9,8 +9,10 @@ use worker::commands::erasures::Erasures;
 use worker::commands::erasures::erase::Erase;
 use worker::commands::export_legacy::ExportLegacy;
 use worker::commands::export_user::ExportUser;
+use worker::commands::import_archive::ImportArchive;
 use worker::commands::import_legacy::{ImportLegacy, Incomplete};
 use worker::commands::repartition::Repartition;
+use worker::commands::retention::Retention;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -48,6 +50,10 @@ enum Command {
     Erasures(Erasures),
     /// Writes everything that is stored about a user into one JSON file.
     ExportUser(ExportUser),
+    /// Shows which days of events have to go, or drops them now.
+    Retention(Retention),
+    /// Brings the events of a day back from its archive, for a while.
+    ImportArchive(ImportArchive),
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -70,6 +76,8 @@ async fn main() -> ExitCode {
         Command::ExportUser(export) => export.run().await,
         Command::Erase(erase) => erase.run().await,
         Command::Erasures(what) => worker::commands::erasures::erasures(what).await,
+        Command::Retention(what) => worker::commands::retention::retention(what).await,
+        Command::ImportArchive(what) => worker::commands::import_archive::import_archive(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
         Command::Repartition(repartition) => repartition.run().await,
         Command::ImportLegacy(import) => import.run().await,

@@ -19,6 +19,8 @@ pub mod message;
 pub mod outcome;
 pub mod raw_object;
 pub mod redrive;
+pub mod retention;
+pub mod rollup;
 pub mod rules;
 pub mod segment;
 pub mod timestamp;

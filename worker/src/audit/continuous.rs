@@ -55,7 +55,7 @@ impl Standing {
                     (SELECT coalesce(sum(events), 0) FROM dead_letters JOIN partitions p USING (partition) WHERE p.lane = l.lane)::bigint AS letters,
                     p.partitions, p.last_seqs, p.counted_froms
                FROM lanes l,
-                    (SELECT sum(read - settled) AS read, sum(dead) AS dead FROM ledger JOIN partitions USING (partition) WHERE lane = $1) g,
+                    (SELECT sum(read - settled) AS read, sum(dead - letters_dropped) AS dead FROM ledger JOIN partitions USING (partition) WHERE lane = $1) g,
                     (SELECT array_agg(partition ORDER BY partition) AS partitions, array_agg(last_seq ORDER BY partition) AS last_seqs,
                             array_agg(counted_from ORDER BY partition) AS counted_froms
                        FROM partitions WHERE lane = $1) p

@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Findings;
-use crate::jobs::retention::day_of;
+use crate::jobs::partitions::{self, State};
 
 /// One event, or a message that cannot be read, that must have an outcome.
 #[derive(Debug)]
@@ -150,19 +150,17 @@ async fn not_elsewhere<'a>(
 ) -> Result<Vec<&'a Judged>, sqlx::Error> {
     let ids: Vec<Uuid> = missing.iter().filter_map(|one| one.key).map(|key| key.id).collect();
     let mut found = HashSet::new();
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'events'::regclass",
-    )
-    .fetch_all(&mut *database)
-    .await?;
-    for day in tables.iter().filter_map(|table| day_of(table)) {
-        found.extend(rows(database, day, &ids).await?);
+    let tables = partitions::all(&mut *database).await?;
+    for table in tables.iter().filter(|table| table.state == State::Attached) {
+        found.extend(rows(database, table.day, &ids).await?);
     }
     let dropped: Vec<NaiveDate> =
         sqlx::query_scalar("SELECT DISTINCT day FROM removals WHERE reason = 'retention' AND day IS NOT NULL")
             .fetch_all(database)
             .await?;
-    let dropped: HashSet<_> = dropped.into_iter().collect();
+    // What is detached is about to be dropped.
+    let going = tables.iter().filter(|table| table.state != State::Attached).map(|table| table.day);
+    let dropped: HashSet<_> = dropped.into_iter().chain(going).collect();
     let expired = |key: Key| {
         let days = [Some(key.day), Some(key.received_at.date_naive()), client_day(key.id)];
         days.into_iter().flatten().any(|day| dropped.contains(&day))

@@ -22,6 +22,8 @@ pub struct Page {
     pub duplicate: i64,
     /// … that were put aside.
     pub dead: i64,
+    /// Of these: closed long ago, so that their letters were dropped.
+    pub letters_dropped: i64,
     /// … that were dropped on purpose.
     pub suppressed: i64,
     /// Of `read`: before the positions were last restarted.
@@ -113,21 +115,21 @@ impl Snapshot {
     }
 }
 
-type LedgerRow = (i32, DateTime<Utc>, i64, i64, i64, i64, i64, i64, i64);
+type LedgerRow = (i32, DateTime<Utc>, i64, i64, i64, i64, i64, i64, i64, i64);
 
 async fn ledger(
     database: &mut PgConnection,
     since: Option<DateTime<Utc>>,
 ) -> Result<BTreeMap<(i32, DateTime<Utc>), Page>, sqlx::Error> {
     let rows: Vec<LedgerRow> = sqlx::query_as(
-        "SELECT partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq
+        "SELECT partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq, letters_dropped
            FROM ledger WHERE $1::timestamptz IS NULL OR hour >= $1",
     )
     .bind(since)
     .fetch_all(database)
     .await?;
-    let page = |(partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq)| {
-        ((partition, hour), Page { read, stored, duplicate, dead, suppressed, settled, first_seq })
+    let page = |(partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq, letters_dropped)| {
+        ((partition, hour), Page { read, stored, duplicate, dead, letters_dropped, suppressed, settled, first_seq })
     };
     Ok(rows.into_iter().map(page).collect())
 }

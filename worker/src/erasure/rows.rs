@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Bounds, Counts, Erasure, Keys};
 use crate::jobs::partitions::{Until, become_owner};
-use crate::jobs::retention::day_of;
+use crate::jobs::partitions::day_of;
 
 /// Rows of one transaction.
 const ROWS_PER_BATCH: i64 = 1_000;

@@ -12,24 +12,33 @@ use sqlx::postgres::types::PgInterval;
 use super::FlushError;
 use crate::own::leases::Identity;
 
-/// Locks the owned partitions in partition order and compares them with what is expected. Tells the database's date (UTC).
+/// What the database says of the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// Its date (UTC).
+    pub today: NaiveDate,
+    /// Earlier days were dropped to save room.
+    pub kept_from: Option<NaiveDate>,
+}
+
+/// Locks the owned partitions in partition order and compares them with what is expected.
 pub async fn lock(
     transaction: &mut PgConnection,
     me: &Identity,
     expected: &BTreeMap<i32, i64>,
-) -> Result<NaiveDate, FlushError> {
-    let rows: Vec<(i32, i64, NaiveDate)> = sqlx::query_as(
-        "SELECT partition, last_seq, (now() AT TIME ZONE 'UTC')::date
+) -> Result<Days, FlushError> {
+    let rows: Vec<(i32, i64, NaiveDate, Option<NaiveDate>)> = sqlx::query_as(
+        "SELECT partition, last_seq, (now() AT TIME ZONE 'UTC')::date, (SELECT kept_from FROM retention)
            FROM partitions WHERE lane = $1 AND owner = $2 ORDER BY partition FOR UPDATE",
     )
     .bind(me.lane)
     .bind(me.id)
     .fetch_all(transaction)
     .await?;
-    if !rows.iter().map(|&(partition, last_seq, _)| (partition, last_seq)).eq(expected.iter().map(|(&p, &s)| (p, s))) {
+    if !rows.iter().map(|&(partition, last_seq, ..)| (partition, last_seq)).eq(expected.iter().map(|(&p, &s)| (p, s))) {
         return Err(FlushError::Fenced);
     }
-    rows.first().map(|row| row.2).ok_or(FlushError::Fenced)
+    rows.first().map(|row| Days { today: row.2, kept_from: row.3 }).ok_or(FlushError::Fenced)
 }
 
 /// Locks the rows of all partitions, in the order in which everybody locks them: no other flush is under way until the commit.

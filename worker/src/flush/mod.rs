@@ -4,7 +4,7 @@
 //! events of erased people drop out) → [`effects`] ([`resends`], events,
 //! then, only for events that were new, their [`spans`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
 //! that they are [`duplicates`]) →
-//! [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
+//! [`dead_letters`] → [`books`] → [`rollups`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
 //! Locks: partition rows in order of partition, rows that only their owner writes, and last the counters of global caps
 //! ([`totals`]) in order of id. Two flushes so never wait for each other in a circle, unless [`poison`] takes a group apart; then
@@ -25,6 +25,7 @@ pub mod matches;
 pub mod poison;
 pub mod profiles;
 pub mod resends;
+pub mod rollups;
 pub mod rows;
 pub mod spans;
 pub mod sqlstate;
@@ -143,7 +144,7 @@ pub async fn flush(
     if !orders.is_empty() {
         fence::lock_all(&mut transaction).await?;
     }
-    let today = fence::lock(&mut transaction, context.me, expected).await?;
+    let fence::Days { today, kept_from } = fence::lock(&mut transaction, context.me, expected).await?;
     let mut salt = fence::advance(&mut transaction, context.me, *read_to, batch_id).await?;
 
     if failpoint::is_on("worker::positions_first") {
@@ -161,7 +162,8 @@ pub async fn flush(
         suppressed.extend(controls::suppress(&mut transaction, &mut incoming, salt, context).await?);
     }
 
-    let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
+    let oldest_kept =
+        shared::domain::day::oldest_kept(today, context.retention_days).max(kept_from.unwrap_or(NaiveDate::MIN));
     let held = holds::among(&mut transaction, &incoming, oldest_kept, today).await?;
     let plan = effects::Plan { context, today, oldest_kept, held };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
@@ -169,6 +171,9 @@ pub async fn flush(
     let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
     let books = books::tally(&buffer.lines, &applied.fresh, &suppressed, &dead, &known);
     books::write(&mut transaction, &books).await?;
+    if let Some(slot) = expected.keys().next() {
+        rollups::write(&mut transaction, *slot, &applied.sums).await?;
+    }
     failpoint::reach("worker::before_commit");
     transaction.commit().await?;
     failpoint::reach("worker::committed");

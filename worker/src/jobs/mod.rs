@@ -1,10 +1,11 @@
 //! Jobs that keep the database and the streams in shape. Every worker runs them; each has one leader at a time.
 //!
-//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones; [`spans`] notes days with events from another
-//! time; [`trim`] purges processed messages; [`erasure`] sweeps up after erasures; [`lag`], [`dead_letters`] and [`backups`] only
-//! measure, in every worker.
+//! [`partitions`] makes event partitions ahead; [`retention`] drops expired ones, if the [`clock`] is to be believed; [`spans`] notes
+//! days with events from another time; [`trim`] purges processed messages; [`erasure`] sweeps up after erasures; [`lag`],
+//! [`dead_letters`] and [`backups`] only measure, in every worker.
 
 pub mod backups;
+pub mod clock;
 pub mod dead_letters;
 pub mod erasure;
 pub mod lag;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use shared::domain::day::usual_times;
 use sqlx::PgPool;
 
-use super::retention::day_of;
+use super::partitions::day_of;
 use crate::flush::spans::widen;
 
 /// In place of a partition, for what this job notes.

@@ -98,9 +98,11 @@ pub async fn under_load(world: &mut World, control: &Control) {
     let before = p99_until(&client, tokio::time::sleep(Duration::from_secs(5))).await;
     let tables = old_partitions(pool, 100_000).await;
     let meanwhile = p99_until(&client, gone(pool, &tables)).await;
+    let archives = std::fs::read_dir(world.archive.path()).expect("the archives can be listed").count();
+    assert_eq!(archives, 2 * tables.len(), "an archive and a manifest for each");
     let ratio = meanwhile.as_secs_f64() / before.as_secs_f64();
     world.notes.push(format!(
-        "p99 of a single event {before:.1?} before, {meanwhile:.1?} while partitions went: {ratio:.1} times"
+        "p99 of a single event {before:.1?} before, {meanwhile:.1?} while partitions were exported and went: {ratio:.1} times"
     ));
     control.allow(control.acknowledged());
 }
