@@ -12,8 +12,8 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use super::{Bounds, Counts, Erasure, Keys};
-use crate::jobs::partitions::{Until, become_owner};
 use crate::jobs::partitions::day_of;
+use crate::jobs::partitions::{Until, become_owner};
 
 /// Rows of one transaction.
 const ROWS_PER_BATCH: i64 = 1_000;
