@@ -20,7 +20,7 @@ pub struct Suppressed {
 pub async fn read(connection: &mut PgConnection, asked: &Asked) -> Result<Option<Suppressed>, sqlx::Error> {
     let Some(key) = asked.key() else { return Ok(None) };
     let hash = tombstones::salt(connection).await?.hash(key);
-    let sql = "SELECT erased_at FROM tombstones WHERE key_hash = $1 AND renewed_at IS NULL";
+    let sql = "/* suppressed.read */ SELECT erased_at FROM tombstones WHERE key_hash = $1 AND renewed_at IS NULL";
     let since = sqlx::query_scalar(sql).bind(hash.0.to_vec()).fetch_optional(connection).await?;
     Ok(since.map(|since| Suppressed { since }))
 }

@@ -74,7 +74,7 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<Erasure>, sqlx::Error> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM erasures WHERE ($1::bytea IS NULL OR key_hash = $1) AND ($2::bigint IS NULL OR position < $2)
+        "/* erasures.page */ SELECT {COLUMNS} FROM erasures WHERE ($1::bytea IS NULL OR key_hash = $1) AND ($2::bigint IS NULL OR position < $2)
           ORDER BY position DESC LIMIT $3"
     );
     let key = key.map(|hash| hash.0.to_vec());
@@ -83,19 +83,21 @@ pub async fn page(
 
 /// One request.
 pub async fn one(connection: &mut PgConnection, id: Uuid) -> Result<Option<Erasure>, sqlx::Error> {
-    let sql = format!("SELECT {COLUMNS} FROM erasures WHERE id = $1");
+    let sql = format!("/* erasures.one */ SELECT {COLUMNS} FROM erasures WHERE id = $1");
     sqlx::query_as(&sql).bind(id).fetch_optional(connection).await
 }
 
 /// Swept, and not final yet; oldest first.
 pub async fn provisional(connection: &mut PgConnection) -> Result<Vec<Erasure>, sqlx::Error> {
-    let sql = format!("SELECT {COLUMNS} FROM erasures WHERE state = 'provisional' ORDER BY position LIMIT 1000");
+    let sql = format!(
+        "/* erasures.provisional */ SELECT {COLUMNS} FROM erasures WHERE state = 'provisional' ORDER BY position LIMIT 1000"
+    );
     sqlx::query_as(&sql).fetch_all(connection).await
 }
 
 /// The key that receipts are verified with; absent before the first one.
 pub async fn public_key(connection: &mut PgConnection) -> Result<Option<Vec<u8>>, sqlx::Error> {
-    sqlx::query_scalar("SELECT public_key FROM erasure_secrets").fetch_one(connection).await
+    sqlx::query_scalar("/* erasures.public_key */ SELECT public_key FROM erasure_secrets").fetch_one(connection).await
 }
 
 impl Erasure {

@@ -48,10 +48,10 @@ impl Subject {
     pub async fn find(pool: &PgPool, kind: KeyKind, id: String) -> Result<Self, sqlx::Error> {
         let statement = match kind {
             KeyKind::User => {
-                "SELECT anonymous_id FROM identity_links WHERE user_id = $1 ORDER BY linked_at, anonymous_id"
+                "/* subject_access.find.identity_links */ SELECT anonymous_id FROM identity_links WHERE user_id = $1 ORDER BY linked_at, anonymous_id"
             }
             KeyKind::Anonymous => {
-                "SELECT user_id FROM identity_links WHERE anonymous_id = $1 ORDER BY linked_at, user_id"
+                "/* subject_access.find.identity_links.2 */ SELECT user_id FROM identity_links WHERE anonymous_id = $1 ORDER BY linked_at, user_id"
             }
         };
         let linked: Vec<String> = sqlx::query_scalar(statement).bind(&id).fetch_all(pool).await?;
@@ -90,7 +90,7 @@ pub async fn export(
     let (kinds, ids): (Vec<&str>, Vec<&str>) = subject.keys().map(|key| (key.kind.as_str(), key.id)).unzip();
 
     writer.begin("profiles").await?;
-    let profiles = "SELECT row_to_json(u)::text FROM users u
+    let profiles = "/* subject_access.export.users */ SELECT row_to_json(u)::text FROM users u
                       JOIN unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (kind, id, place) USING (kind, id) ORDER BY place";
     writer.rows(sqlx::query_scalar(profiles).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
     writer.begin("events").await?;
@@ -99,10 +99,12 @@ pub async fn export(
     }
     writer.begin("matches").await?;
     let of_keys = "JOIN unnest($1::text[], $2::text[]) AS k (kind, id) ON t.user_kind = k.kind AND t.user_id = k.id";
-    let matches = format!("SELECT row_to_json(t)::text FROM matches t {of_keys} ORDER BY t.position");
+    let matches = format!(
+        "/* subject_access.export.matches */ SELECT row_to_json(t)::text FROM matches t {of_keys} ORDER BY t.position"
+    );
     writer.rows(sqlx::query_scalar(&matches).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
     writer.begin("conversions").await?;
-    let conversions = "SELECT row_to_json(c)::text FROM conversions c WHERE (c.campaign_id, c.match_event_id) IN (
+    let conversions = "/* subject_access.export.conversions */ SELECT row_to_json(c)::text FROM conversions c WHERE (c.campaign_id, c.match_event_id) IN (
         SELECT t.campaign_id, t.event_id FROM matches t
           JOIN unnest($1::text[], $2::text[]) AS k (kind, id) ON t.user_kind = k.kind AND t.user_id = k.id) ORDER BY c.converted_at";
     writer.rows(sqlx::query_scalar(conversions).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
@@ -137,7 +139,7 @@ async fn events(
     let strangers: Vec<&str> = placeholders.ids().collect();
     for whose in whose {
         let sql = format!(
-            r#"SELECT e."timestamp", e.id, row_to_json(e)::text FROM events e
+            r#"/* subject_access.events */ SELECT e."timestamp", e.id, row_to_json(e)::text FROM events e
                 WHERE {whose} AND ($3::timestamptz IS NULL OR (e."timestamp", e.id) > ($3, $4))
                 ORDER BY e."timestamp", e.id LIMIT $5"#
         );
@@ -170,7 +172,7 @@ async fn dead_letters(
     let mut after = 0;
     loop {
         let rows: Vec<(i64, String, DateTime<Utc>, Vec<u8>)> = sqlx::query_as(
-            "SELECT id, reason, received_at, payload FROM dead_letters WHERE user_id = ANY($1) AND id > $2 ORDER BY id LIMIT $3",
+            "/* subject_access.dead_letters */ SELECT id, reason, received_at, payload FROM dead_letters WHERE user_id = ANY($1) AND id > $2 ORDER BY id LIMIT $3",
         )
         .bind(&ids)
         .bind(after)

@@ -9,7 +9,10 @@ use crate::domain::tombstone::{KeyHash, Salt, Tombstone};
 
 /// What keys are hashed with.
 pub async fn salt(connection: &mut PgConnection) -> Result<Salt, sqlx::Error> {
-    sqlx::query_scalar("SELECT salt FROM erasure_secrets").fetch_one(connection).await.map(Salt::new)
+    sqlx::query_scalar("/* tombstones.salt */ SELECT salt FROM erasure_secrets")
+        .fetch_one(connection)
+        .await
+        .map(Salt::new)
 }
 
 /// The tombstones among these keys.
@@ -21,7 +24,7 @@ pub async fn read(
         return Ok(HashMap::new());
     }
     let rows: Vec<(Vec<u8>, Option<DateTime<Utc>>)> =
-        sqlx::query_as("SELECT key_hash, renewed_at FROM tombstones WHERE key_hash = ANY($1)")
+        sqlx::query_as("/* tombstones.read */ SELECT key_hash, renewed_at FROM tombstones WHERE key_hash = ANY($1)")
             .bind(bytes(hashes))
             .fetch_all(connection)
             .await?;

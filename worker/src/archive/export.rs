@@ -28,7 +28,9 @@ pub async fn export(
     table: &DayTable,
     folder: &Folder,
 ) -> Result<Manifest, ArchiveError> {
-    let schema = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
+    let schema = sqlx::query_scalar("/* export */ SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(&mut *connection)
+        .await?;
     let (sender, receiver) = mpsc::channel(2);
     let (folder, day) = (folder.clone(), table.day);
     let writer = tokio::task::spawn_blocking(move || write(&folder, day, schema, receiver));
@@ -63,7 +65,7 @@ async fn read(
 ) -> Result<(), sqlx::Error> {
     // By the primary key, which names the day first. The table's name is made of digits.
     let query = format!(
-        "SELECT id, row_to_json(e)::text FROM ONLY {} e WHERE day = $1 AND id >= $2 ORDER BY id LIMIT {ROWS_PER_STATEMENT}",
+        "/* export.read */ SELECT id, row_to_json(e)::text FROM ONLY {} e WHERE day = $1 AND id >= $2 ORDER BY id LIMIT {ROWS_PER_STATEMENT}",
         table.name
     );
     let next = query.replace(">=", ">");

@@ -55,7 +55,7 @@ fn read(folder: &Folder, manifest: &Manifest, sender: &mpsc::Sender<Vec<String>>
 async fn insert(connection: &mut PgConnection, manifest: &Manifest, lines: &[String]) -> Result<u64, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let new = sqlx::query(
-        "INSERT INTO events SELECT row.* FROM unnest($1::text[]) AS line, json_populate_record(NULL::events, line::json) AS row
+        "/* import.insert.events */ INSERT INTO events SELECT row.* FROM unnest($1::text[]) AS line, json_populate_record(NULL::events, line::json) AS row
          ON CONFLICT DO NOTHING",
     )
     .bind(lines)
@@ -63,7 +63,7 @@ async fn insert(connection: &mut PgConnection, manifest: &Manifest, lines: &[Str
     .await?
     .rows_affected();
     if new > 0 {
-        sqlx::query("INSERT INTO removals (day, events, reason) VALUES ($1, -$2, 'brought back from an archive')")
+        sqlx::query("/* import.insert.removals */ INSERT INTO removals (day, events, reason) VALUES ($1, -$2, 'brought back from an archive')")
             .bind(manifest.day)
             .bind(i64::try_from(new).unwrap_or(i64::MAX))
             .execute(&mut *transaction)

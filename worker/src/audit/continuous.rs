@@ -50,7 +50,7 @@ impl Standing {
     async fn read(pool: &PgPool, lane: &Lane) -> Result<Option<Self>, sqlx::Error> {
         // One statement sees one moment.
         sqlx::query_as(
-            "SELECT l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
+            "/* continuous.read */ SELECT l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
                     coalesce(g.read, 0)::bigint AS read, coalesce(g.dead, 0)::bigint AS dead,
                     (SELECT coalesce(sum(events), 0) FROM dead_letters JOIN partitions p USING (partition) WHERE p.lane = l.lane)::bigint AS letters,
                     p.partitions, p.last_seqs, p.counted_froms
@@ -103,7 +103,9 @@ pub async fn look(scene: &Scene<'_>) -> Result<(), Problem> {
 /// Reports what was found last, whoever found it.
 pub async fn show(pool: &PgPool) -> Result<(), sqlx::Error> {
     let imbalance: i64 =
-        sqlx::query_scalar("SELECT coalesce(sum(imbalance), 0)::bigint FROM lanes").fetch_one(pool).await?;
+        sqlx::query_scalar("/* continuous.show */ SELECT coalesce(sum(imbalance), 0)::bigint FROM lanes")
+            .fetch_one(pool)
+            .await?;
     metrics::audit(imbalance);
     Ok(())
 }
@@ -131,7 +133,7 @@ async fn look_at(scene: &Scene<'_>, lane: &Lane, standing: &Standing, stream: &S
     }
     // Not if the stream was adopted meanwhile: then everything begins anew.
     sqlx::query(
-        "UPDATE lanes SET audited_to = $3, audited_events = $4, imbalance = $5, suspect_seq = $6
+        "/* continuous.look_at */ UPDATE lanes SET audited_to = $3, audited_events = $4, imbalance = $5, suspect_seq = $6
           WHERE lane = $1 AND generation = $2 AND audited_to = $7 AND audited_events = $8",
     )
     .bind(i32::from(lane.number))

@@ -109,7 +109,7 @@ async fn without_row<'a>(database: &mut PgConnection, judged: &'a [Judged]) -> R
 }
 
 async fn rows(database: &mut PgConnection, day: NaiveDate, ids: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar("SELECT id FROM events WHERE day = $1 AND id = ANY($2)")
+    sqlx::query_scalar("/* outcomes.rows */ SELECT id FROM events WHERE day = $1 AND id = ANY($2)")
         .bind(day)
         .bind(ids)
         .fetch_all(database)
@@ -123,7 +123,7 @@ async fn without_letter<'a>(
     missing: Vec<&'a Judged>,
 ) -> Result<Vec<&'a Judged>, sqlx::Error> {
     let letters: Vec<(i64, i32, i32, Option<Vec<u8>>)> = sqlx::query_as(
-        "SELECT stream_seq, d.partition, d.position, CASE WHEN d.erased_at IS NULL THEN payload END
+        "/* outcomes.without_letter */ SELECT stream_seq, d.partition, d.position, CASE WHEN d.erased_at IS NULL THEN payload END
            FROM dead_letters d JOIN unnest($2::bigint[], $3::int[], $4::int[]) AS m (seq, partition, position)
              ON d.stream_seq = m.seq AND d.partition = m.partition AND d.position = m.position
           WHERE d.lane = $1",
@@ -154,10 +154,11 @@ async fn not_elsewhere<'a>(
     for table in tables.iter().filter(|table| table.state == State::Attached) {
         found.extend(rows(database, table.day, &ids).await?);
     }
-    let dropped: Vec<NaiveDate> =
-        sqlx::query_scalar("SELECT DISTINCT day FROM removals WHERE reason = 'retention' AND day IS NOT NULL")
-            .fetch_all(database)
-            .await?;
+    let dropped: Vec<NaiveDate> = sqlx::query_scalar(
+        "/* outcomes.not_elsewhere */ SELECT DISTINCT day FROM removals WHERE reason = 'retention' AND day IS NOT NULL",
+    )
+    .fetch_all(database)
+    .await?;
     // What is detached is about to be dropped.
     let going = tables.iter().filter(|table| table.state != State::Attached).map(|table| table.day);
     let dropped: HashSet<_> = dropped.into_iter().chain(going).collect();
@@ -178,12 +179,13 @@ async fn not_erased<'a>(
     placeholders: &Placeholders,
 ) -> Result<Vec<&'a Judged>, sqlx::Error> {
     let controls: Vec<Uuid> = missing.iter().filter_map(|one| one.control).collect();
-    let carried_out: HashSet<Uuid> = sqlx::query_scalar("SELECT id FROM erasures WHERE id = ANY($1)")
-        .bind(&controls)
-        .fetch_all(&mut *database)
-        .await?
-        .into_iter()
-        .collect();
+    let carried_out: HashSet<Uuid> =
+        sqlx::query_scalar("/* outcomes.not_erased */ SELECT id FROM erasures WHERE id = ANY($1)")
+            .bind(&controls)
+            .fetch_all(&mut *database)
+            .await?
+            .into_iter()
+            .collect();
     let salt = tombstones::salt(database).await?;
     let keyed: Vec<(Option<Happened>, &Judged)> = missing
         .into_iter()

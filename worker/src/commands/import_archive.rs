@@ -57,7 +57,7 @@ pub async fn import_archive(what: ImportArchive) -> Result<(), Problem> {
     let mut new = 0;
     for archive in &archives {
         sqlx::query(
-            "INSERT INTO holds AS h (day, until, reason) VALUES ($1, $2, 'brought back from an archive')
+            "/* import_archive */ INSERT INTO holds AS h (day, until, reason) VALUES ($1, $2, 'brought back from an archive')
              ON CONFLICT (day) DO UPDATE SET until = greatest(h.until, excluded.until)",
         )
         .bind(archive.day)

@@ -31,7 +31,7 @@ pub async fn sweep(pool: &PgPool, keys: &Keys<'_>, placeholders: &Placeholders) 
         let bounds = keys.lock(&mut transaction).await?;
         let needles: Vec<Vec<u8>> = bounds.ids.iter().flat_map(|id| needles(id)).collect();
         let letters: Vec<Letter> = sqlx::query_as(
-            "SELECT id, payload FROM dead_letters
+            "/* letters.sweep */ SELECT id, payload FROM dead_letters
               WHERE id > $1 AND payload <> ''
                 AND (user_id = ANY($2) OR EXISTS (SELECT FROM unnest($3::bytea[]) AS n (needle) WHERE position(needle IN payload) > 0))
               ORDER BY id LIMIT $4",
@@ -61,9 +61,9 @@ pub async fn sweep(pool: &PgPool, keys: &Keys<'_>, placeholders: &Placeholders) 
 /// Empties a letter, or leaves the lines of others in it, which can still be driven again.
 async fn wipe(transaction: &mut PgConnection, id: i64, left: Option<Vec<u8>>) -> Result<(), sqlx::Error> {
     let statement = match left {
-        Some(_) => "UPDATE dead_letters SET payload = $2, erased_at = clock_timestamp() WHERE id = $1",
+        Some(_) => "/* letters.wipe.dead_letters */ UPDATE dead_letters SET payload = $2, erased_at = clock_timestamp() WHERE id = $1",
         None => {
-            "UPDATE dead_letters
+            "/* letters.wipe.dead_letters.2 */ UPDATE dead_letters
                 SET payload = coalesce($2, ''), user_id = NULL, event_id = NULL, reason = 'erased', erased_at = clock_timestamp(),
                     discarded_at = CASE WHEN redriven_at IS NULL THEN coalesce(discarded_at, clock_timestamp()) END,
                     discarded_by = CASE WHEN redriven_at IS NULL THEN coalesce(discarded_by, 'erasure') END

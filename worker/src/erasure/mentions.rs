@@ -20,10 +20,12 @@ pub struct Mention {
 pub async fn find(pool: &PgPool, keys: &[Key]) -> Result<Vec<Mention>, sqlx::Error> {
     let needles: Vec<String> = keys.iter().filter_map(|key| serde_json::to_string(&key.id).ok()).collect();
     let mut transaction = pool.begin().await?;
-    sqlx::query("SET LOCAL statement_timeout = '10min'").execute(&mut *transaction).await?;
+    sqlx::query("/* mentions.find.campaigns */ SET LOCAL statement_timeout = '10min'")
+        .execute(&mut *transaction)
+        .await?;
     become_owner(&mut transaction, Until::Commit).await?;
     let found = sqlx::query_as(
-        r#"SELECT DISTINCT "table", id FROM (
+        r#"/* mentions.find.campaigns.2 */ SELECT DISTINCT "table", id FROM (
                 SELECT 'campaigns' AS "table", id, document::text AS text FROM campaigns
                 UNION ALL SELECT 'segments', id, document::text FROM segments
                 UNION ALL SELECT 'features', id, document::text FROM features

@@ -84,7 +84,7 @@ impl Erasure {
 /// The next erasures to sweep, oldest first.
 pub async fn unswept(pool: &PgPool) -> Result<Vec<Erasure>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, coalesce(mode, 'delete') AS mode, keep_properties, task FROM erasures
+        "/* erasure.unswept */ SELECT id, coalesce(mode, 'delete') AS mode, keep_properties, task FROM erasures
           WHERE state = 'sweeping' AND task IS NOT NULL ORDER BY position LIMIT 100",
     )
     .fetch_all(pool)
@@ -102,7 +102,7 @@ pub async fn sweep(pool: &PgPool, erasure: &Erasure, placeholders: &Placeholders
     let mentions = mentions::find(pool, &erasure.task.keys).await?;
     let mut transaction = pool.begin().await?;
     sqlx::query(
-        "UPDATE erasures SET state = 'provisional', swept_at = clock_timestamp(), task = NULL, mentions = $2, counts = $3
+        "/* erasure.sweep */ UPDATE erasures SET state = 'provisional', swept_at = clock_timestamp(), task = NULL, mentions = $2, counts = $3
           WHERE id = $1 AND state = 'sweeping'",
     )
     .bind(erasure.id)
@@ -144,8 +144,8 @@ impl<'a> Keys<'a> {
 
     /// Locks the tombstones until the commit, and tells up to when they cover.
     pub async fn lock(&self, transaction: &mut PgConnection) -> Result<Bounds, sqlx::Error> {
-        transaction.execute("SET LOCAL statement_timeout = '10min'").await?;
-        sqlx::query("SELECT FROM tombstones WHERE key_hash = ANY($1) ORDER BY key_hash FOR SHARE")
+        transaction.execute("/* erasure.lock.tombstones */ SET LOCAL statement_timeout = '10min'").await?;
+        sqlx::query("/* erasure.lock.tombstones.2 */ SELECT FROM tombstones WHERE key_hash = ANY($1) ORDER BY key_hash FOR SHARE")
             .bind(tombstones::bytes(&self.hashes))
             .execute(&mut *transaction)
             .await?;

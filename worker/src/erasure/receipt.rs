@@ -30,10 +30,12 @@ impl Signer {
             None => stored_seed(pool).await?,
         };
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|e| format!("the signing key is none: {e}"))?;
-        sqlx::query("UPDATE erasure_secrets SET public_key = $1 WHERE public_key IS DISTINCT FROM $1")
-            .bind(pair.public_key().as_ref().to_vec())
-            .execute(pool)
-            .await?;
+        sqlx::query(
+            "/* receipt.open */ UPDATE erasure_secrets SET public_key = $1 WHERE public_key IS DISTINCT FROM $1",
+        )
+        .bind(pair.public_key().as_ref().to_vec())
+        .execute(pool)
+        .await?;
         Ok(Self { pair })
     }
 
@@ -60,11 +62,13 @@ async fn stored_seed(pool: &PgPool) -> Result<Vec<u8>, Problem> {
     let mut seed = vec![0; SEED_BYTES];
     SystemRandom::new().fill(&mut seed).map_err(|_| "the system gives no random bytes")?;
     // Whoever comes first makes it.
-    sqlx::query("UPDATE erasure_secrets SET signing_key = $1 WHERE signing_key IS NULL")
+    sqlx::query("/* receipt.stored_seed.erasure_secrets */ UPDATE erasure_secrets SET signing_key = $1 WHERE signing_key IS NULL")
         .bind(seed)
         .execute(pool)
         .await?;
-    Ok(sqlx::query_scalar("SELECT signing_key FROM erasure_secrets").fetch_one(pool).await?)
+    Ok(sqlx::query_scalar("/* receipt.stored_seed.erasure_secrets.2 */ SELECT signing_key FROM erasure_secrets")
+        .fetch_one(pool)
+        .await?)
 }
 
 fn encoded(value: &Value) -> Result<String, Problem> {

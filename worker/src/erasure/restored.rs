@@ -23,10 +23,10 @@ const KEYS_AT_ONCE: usize = 500;
 
 /// Where keys occur. Ids of strangers are left out below.
 const OCCURRENCES: [&str; 4] = [
-    "SELECT kind, id FROM users",
-    "SELECT 'user', user_id FROM identity_links UNION SELECT 'anonymous', anonymous_id FROM identity_links",
-    "SELECT DISTINCT coalesce(user_kind, 'user'), user_id FROM matches WHERE user_id IS NOT NULL",
-    "SELECT DISTINCT k.kind, k.id FROM events, LATERAL (VALUES ('user', user_id), ('anonymous', anonymous_id)) AS k (kind, id)
+    "/* restored.occurrences.users */ SELECT kind, id FROM users",
+    "/* restored.occurrences.identity_links */ SELECT 'user', user_id FROM identity_links UNION SELECT 'anonymous', anonymous_id FROM identity_links",
+    "/* restored.occurrences.matches */ SELECT DISTINCT coalesce(user_kind, 'user'), user_id FROM matches WHERE user_id IS NOT NULL",
+    "/* restored.occurrences.events */ SELECT DISTINCT k.kind, k.id FROM events, LATERAL (VALUES ('user', user_id), ('anonymous', anonymous_id)) AS k (kind, id)
       WHERE k.id IS NOT NULL
      UNION SELECT k.kind, user_id FROM dead_letters, (VALUES ('user'), ('anonymous')) AS k (kind) WHERE user_id IS NOT NULL",
 ];
@@ -36,7 +36,9 @@ pub async fn erase_again(pool: &PgPool, placeholders: &Placeholders) -> Result<C
     let mut connection = pool.acquire().await?;
     let salt = tombstones::salt(&mut connection).await?;
     let stones: Vec<(Vec<u8>, DateTime<Utc>)> =
-        sqlx::query_as("SELECT key_hash, erased_at FROM tombstones").fetch_all(&mut *connection).await?;
+        sqlx::query_as("/* restored.erase_again */ SELECT key_hash, erased_at FROM tombstones")
+            .fetch_all(&mut *connection)
+            .await?;
     let stones: BTreeMap<KeyHash, DateTime<Utc>> =
         stones.into_iter().filter_map(|(hash, at)| Some((tombstones::key_hash(hash)?, at))).collect();
     let mut found = BTreeSet::new();
@@ -85,9 +87,9 @@ async fn forget_profiles(pool: &PgPool, keys: &[(Key, DateTime<Utc>)]) -> Result
     become_owner(&mut transaction, Until::Commit).await?;
     let mut gone = 0;
     for statement in [
-        "DELETE FROM users u USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, erased_at)
+        "/* restored.forget_profiles.users */ DELETE FROM users u USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, erased_at)
           WHERE (u.kind, u.id) = (k.kind, k.id) AND u.created_at <= k.erased_at",
-        "DELETE FROM identity_links l USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, erased_at)
+        "/* restored.forget_profiles.identity_links */ DELETE FROM identity_links l USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, erased_at)
           WHERE k.id = CASE k.kind WHEN 'user' THEN l.user_id ELSE l.anonymous_id END AND l.linked_at <= k.erased_at",
     ] {
         let done = sqlx::query(statement)

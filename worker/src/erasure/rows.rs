@@ -19,7 +19,7 @@ use crate::jobs::partitions::{Until, become_owner};
 const ROWS_PER_BATCH: i64 = 1_000;
 
 /// The keys with their bounds, as every statement here begins. $1 to $3.
-const KEYS: &str = "WITH keys AS MATERIALIZED (
+const KEYS: &str = "/* rows.keys */ WITH keys AS MATERIALIZED (
     SELECT kind, id, coalesce(until, 'infinity') AS until
       FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, until))";
 
@@ -65,7 +65,7 @@ pub async fn sweep(
 /// All days that have a partition.
 async fn days(pool: &PgPool) -> Result<Vec<NaiveDate>, sqlx::Error> {
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        "/* rows.days */ SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
           WHERE i.inhparent = 'events'::regclass ORDER BY c.relname",
     )
     .fetch_all(pool)
@@ -85,7 +85,7 @@ async fn events(
     let bounds = keys.lock(&mut transaction).await?;
     become_owner(&mut transaction, Until::Commit).await?;
     let change = if erasure.anonymises() {
-        r"UPDATE events e
+        r"/* rows.events.events */ UPDATE events e
              SET id = anonymised_id(e.id, $7), user_id = CASE WHEN e.user_id = ANY($6) THEN e.user_id WHEN e.user_id IS NOT NULL THEN $8 END,
                  anonymous_id = CASE WHEN e.user_id IS NULL OR e.user_id = ANY($6) THEN $8 END,
                  message_id = NULL, event_id = NULL, group_id = NULL, previous_id = NULL, original_timestamp = NULL, sent_at = NULL,
@@ -93,7 +93,7 @@ async fn events(
                  properties = (SELECT jsonb_object_agg(key, value) FROM jsonb_each(e.properties) WHERE key = ANY($9))
             FROM doomed d WHERE e.day = $5 AND e.id = d.id"
     } else {
-        "DELETE FROM events e USING doomed d WHERE e.day = $5 AND e.id = d.id"
+        "/* rows.events.events.2 */ DELETE FROM events e USING doomed d WHERE e.day = $5 AND e.id = d.id"
     };
     let statement = format!("{KEYS}, {DOOMED}, changed AS ({change}) SELECT id FROM doomed");
     let mut query = of_keys(&statement, &bounds).bind(day).bind(strangers);
@@ -103,7 +103,10 @@ async fn events(
     }
     let rows = query.fetch_all(&mut *transaction).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| sqlx::Row::try_get(row, 0)).collect::<Result<_, _>>()?;
-    for forget in ["DELETE FROM late_ids WHERE id = ANY($1)", "DELETE FROM duplicates WHERE event_id = ANY($1)"] {
+    for forget in [
+        "/* rows.events.late_ids */ DELETE FROM late_ids WHERE id = ANY($1)",
+        "/* rows.events.duplicates */ DELETE FROM duplicates WHERE event_id = ANY($1)",
+    ] {
         sqlx::query(forget).bind(&ids).execute(&mut *transaction).await?;
     }
     let swept = i64::try_from(ids.len()).unwrap_or(i64::MAX);
@@ -116,7 +119,7 @@ async fn events(
 
 /// Notes, for the audit, that rows left on purpose.
 async fn book(transaction: &mut PgConnection, day: NaiveDate, events: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO removals (day, events, reason) VALUES ($1, $2, 'erasure')")
+    sqlx::query("/* rows.book */ INSERT INTO removals (day, events, reason) VALUES ($1, $2, 'erasure')")
         .bind(day)
         .bind(events)
         .execute(transaction)
@@ -130,7 +133,7 @@ async fn unname(pool: &PgPool, erasure: &Erasure, day: NaiveDate) -> Result<u64,
     let mut transaction = pool.begin().await?;
     become_owner(&mut transaction, Until::Commit).await?;
     let changed = sqlx::query(
-        "UPDATE events SET previous_id = nullif(previous_id, $2), anonymous_id = nullif(anonymous_id, $2)
+        "/* rows.unname */ UPDATE events SET previous_id = nullif(previous_id, $2), anonymous_id = nullif(anonymous_id, $2)
           WHERE day = $1 AND coalesce(user_id, anonymous_id) = ANY($3) AND user_id = ANY($3) AND (previous_id = $2 OR anonymous_id = $2)",
     )
     .bind(day)
@@ -149,12 +152,15 @@ async fn matches(pool: &PgPool, erasure: &Erasure, keys: &Keys<'_>) -> Result<(i
     become_owner(&mut transaction, Until::Commit).await?;
     let (change, convert) = if erasure.anonymises() {
         (
-            "UPDATE matches m SET event_id = anonymised_id(m.event_id, $5), user_id = $6",
-            "UPDATE conversions c SET match_event_id = anonymised_id(c.match_event_id, $5),
+            "/* rows.matches.matches */ UPDATE matches m SET event_id = anonymised_id(m.event_id, $5), user_id = $6",
+            "/* rows.matches.conversions */ UPDATE conversions c SET match_event_id = anonymised_id(c.match_event_id, $5),
                     event_id = anonymised_id(c.event_id, $5), user_id = $6",
         )
     } else {
-        ("DELETE FROM matches m", "DELETE FROM conversions c")
+        (
+            "/* rows.matches.matches.2 */ DELETE FROM matches m",
+            "/* rows.matches.conversions.2 */ DELETE FROM conversions c",
+        )
     };
     let using = if erasure.anonymises() { "FROM" } else { "USING" };
     let statement = format!(

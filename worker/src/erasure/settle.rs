@@ -21,7 +21,7 @@ pub async fn settle(pool: &PgPool, signing_key: &str) -> Result<(), Problem> {
         }
         let receipt = signer.sign(&erasure.statement())?;
         sqlx::query(
-            "UPDATE erasures SET state = $2, final_at = $3, receipt = $4 WHERE id = $1 AND state = 'provisional'",
+            "/* settle */ UPDATE erasures SET state = $2, final_at = $3, receipt = $4 WHERE id = $1 AND state = 'provisional'",
         )
         .bind(erasure.id)
         .bind(&erasure.state)

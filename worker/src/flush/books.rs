@@ -80,7 +80,7 @@ pub async fn write(transaction: &mut PgConnection, books: &Books) -> Result<(), 
         books.values().map(|page| i64::try_from(of(&page.tally)).unwrap_or(i64::MAX)).collect()
     };
     sqlx::query(
-        "INSERT INTO ledger AS l (partition, hour, read, stored, duplicate, dead, suppressed, first_seq)
+        "/* books.write */ INSERT INTO ledger AS l (partition, hour, read, stored, duplicate, dead, suppressed, first_seq)
          SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                               $8::bigint[])
          ON CONFLICT (partition, hour) DO UPDATE SET

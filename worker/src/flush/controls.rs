@@ -51,7 +51,7 @@ pub async fn carry_out(
     context: &Context<'_>,
 ) -> Result<(), sqlx::Error> {
     for order in orders {
-        let known = "SELECT EXISTS (SELECT FROM erasures WHERE id = $1)";
+        let known = "/* controls.carry_out */ SELECT EXISTS (SELECT FROM erasures WHERE id = $1)";
         if sqlx::query_scalar(known).bind(order.control.request().id).fetch_one(&mut *transaction).await? {
             continue;
         }
@@ -84,7 +84,7 @@ async fn erase(transaction: &mut PgConnection, erase: &Erase, links: &[&str], sa
         KeyKind::Anonymous => Vec::new(),
         KeyKind::User => {
             sqlx::query_as(
-                "SELECT a.id, EXISTS (SELECT FROM identity_links o WHERE o.anonymous_id = a.id AND o.user_id <> $1)
+                "/* controls.erase.identity_links */ SELECT a.id, EXISTS (SELECT FROM identity_links o WHERE o.anonymous_id = a.id AND o.user_id <> $1)
                    FROM (SELECT anonymous_id AS id FROM identity_links WHERE user_id = $1 UNION SELECT unnest($2::text[])) AS a",
             )
             .bind(&request.key)
@@ -93,11 +93,12 @@ async fn erase(transaction: &mut PgConnection, erase: &Erase, links: &[&str], sa
             .await?
         }
     };
-    let named_by: Vec<String> =
-        sqlx::query_scalar("SELECT DISTINCT user_id FROM identity_links WHERE anonymous_id = $1")
-            .bind(&request.key)
-            .fetch_all(&mut *transaction)
-            .await?;
+    let named_by: Vec<String> = sqlx::query_scalar(
+        "/* controls.erase.identity_links.2 */ SELECT DISTINCT user_id FROM identity_links WHERE anonymous_id = $1",
+    )
+    .bind(&request.key)
+    .fetch_all(&mut *transaction)
+    .await?;
     let visitors = linked.iter().map(|(id, shared)| (UserKey::anonymous(id), *shared));
     let keys: Vec<(UserKey<'_>, bool)> = std::iter::once((request.key(), false)).chain(visitors).collect();
     raise_tombstones(transaction, request, &keys, salt).await?;
@@ -113,7 +114,7 @@ async fn raise_tombstones(
 ) -> Result<(), sqlx::Error> {
     let hashes: Vec<KeyHash> = keys.iter().map(|(key, _)| salt.hash(*key)).collect();
     sqlx::query(
-        "INSERT INTO tombstones AS t (key_hash, erasure_id, erased_at, renewed_at)
+        "/* controls.raise_tombstones */ INSERT INTO tombstones AS t (key_hash, erasure_id, erased_at, renewed_at)
          SELECT key_hash, $2, $3, CASE WHEN shared THEN $3 END FROM unnest($1::bytea[], $4::boolean[]) AS k (key_hash, shared)
           ORDER BY key_hash
          ON CONFLICT (key_hash) DO UPDATE SET
@@ -139,14 +140,14 @@ async fn forget_profile(
     become_owner(transaction, Until::Commit).await?;
     let own: Vec<&str> = linked.iter().filter(|(_, shared)| !shared).map(|(id, _)| id.as_str()).collect();
     let all: Vec<&str> = linked.iter().map(|(id, _)| id.as_str()).collect();
-    sqlx::query("DELETE FROM users WHERE (kind = $1 AND id = $2) OR (kind = 'anonymous' AND id = ANY($3))")
+    sqlx::query("/* controls.forget_profile.users */ DELETE FROM users WHERE (kind = $1 AND id = $2) OR (kind = 'anonymous' AND id = ANY($3))")
         .bind(request.kind.as_str())
         .bind(&request.key)
         .bind(all)
         .execute(&mut *transaction)
         .await?;
     sqlx::query(
-        "DELETE FROM identity_links
+        "/* controls.forget_profile.identity_links */ DELETE FROM identity_links
           WHERE ($1 = 'user' AND user_id = $2) OR anonymous_id = $2 OR anonymous_id = ANY($3)",
     )
     .bind(request.kind.as_str())
@@ -154,7 +155,7 @@ async fn forget_profile(
     .bind(own)
     .execute(&mut *transaction)
     .await?;
-    transaction.execute("SET LOCAL ROLE NONE").await?;
+    transaction.execute("/* controls.forget_profile.erasures */ SET LOCAL ROLE NONE").await?;
     Ok(())
 }
 
@@ -173,7 +174,7 @@ async fn note(
         "secret": Uuid::new_v4(),
     });
     sqlx::query(
-        "INSERT INTO erasures (id, action, mode, kind, key_hash, linked_keys, keep_properties, requested_at, requested_by, reason,
+        "/* controls.note */ INSERT INTO erasures (id, action, mode, kind, key_hash, linked_keys, keep_properties, requested_at, requested_by, reason,
                                state, task, positions)
          SELECT $1, 'erase', $2, $3, $4, $5, $6, $7, $8, $9, 'sweeping', $10,
                 (SELECT coalesce(jsonb_agg(jsonb_build_object('lane', lane, 'stream', stream, 'generation', generation,
@@ -201,7 +202,7 @@ async fn renew(transaction: &mut PgConnection, request: &Request, salt: &Salt) -
     let hash = salt.hash(request.key());
     // Never before what was suppressed already: the clocks of two doors differ.
     let renewed = sqlx::query(
-        "UPDATE tombstones SET renewed_at = greatest($2, erased_at, last_received_at)
+        "/* controls.renew.tombstones */ UPDATE tombstones SET renewed_at = greatest($2, erased_at, last_received_at)
           WHERE erasure_id IN (SELECT erasure_id FROM tombstones WHERE key_hash = $1) AND renewed_at IS NULL",
     )
     .bind(hash.0.to_vec())
@@ -209,7 +210,7 @@ async fn renew(transaction: &mut PgConnection, request: &Request, salt: &Salt) -
     .execute(&mut *transaction)
     .await?;
     sqlx::query(
-        "INSERT INTO erasures (id, action, kind, key_hash, requested_at, requested_by, reason, state, counts)
+        "/* controls.renew.erasures */ INSERT INTO erasures (id, action, kind, key_hash, requested_at, requested_by, reason, state, counts)
          VALUES ($1, 'renew', $2, $3, $4, $5, $6, 'renewed', $7)",
     )
     .bind(request.id)
@@ -254,7 +255,7 @@ pub async fn suppress(
     events.retain(|incoming| !places.contains(&incoming.place()));
     let hashes: Vec<KeyHash> = counts.keys().copied().collect();
     sqlx::query(
-        "UPDATE tombstones t SET suppressed = t.suppressed + c.count, last_received_at = greatest(t.last_received_at, c.last)
+        "/* controls.suppress */ UPDATE tombstones t SET suppressed = t.suppressed + c.count, last_received_at = greatest(t.last_received_at, c.last)
            FROM unnest($1::bytea[], $2::bigint[], $3::timestamptz[]) AS c (key_hash, count, last) WHERE t.key_hash = c.key_hash",
     )
     .bind(tombstones::bytes(&hashes))

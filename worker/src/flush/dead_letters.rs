@@ -91,7 +91,7 @@ pub async fn insert(
     let mut known = HashSet::new();
     for letter in dead {
         let inserted = sqlx::query(
-            "INSERT INTO dead_letters (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at,
+            "/* dead_letters.insert */ INSERT INTO dead_letters (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at,
                                        user_id, previous_id)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT max(id) FROM dead_letters WHERE event_id = $1)
               WHERE NOT EXISTS (SELECT FROM dead_letters WHERE lane = $2 AND stream_seq = $3 AND partition = $4 AND position = $5

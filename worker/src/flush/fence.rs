@@ -28,7 +28,7 @@ pub async fn lock(
     expected: &BTreeMap<i32, i64>,
 ) -> Result<Days, FlushError> {
     let rows: Vec<(i32, i64, NaiveDate, Option<NaiveDate>)> = sqlx::query_as(
-        "SELECT partition, last_seq, (now() AT TIME ZONE 'UTC')::date, (SELECT kept_from FROM retention)
+        "/* fence.lock */ SELECT partition, last_seq, (now() AT TIME ZONE 'UTC')::date, (SELECT kept_from FROM retention)
            FROM partitions WHERE lane = $1 AND owner = $2 ORDER BY partition FOR UPDATE",
     )
     .bind(me.lane)
@@ -43,7 +43,9 @@ pub async fn lock(
 
 /// Locks the rows of all partitions, in the order in which everybody locks them: no other flush is under way until the commit.
 pub async fn lock_all(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT FROM partitions ORDER BY partition FOR UPDATE").execute(transaction).await?;
+    sqlx::query("/* fence.lock_all */ SELECT FROM partitions ORDER BY partition FOR UPDATE")
+        .execute(transaction)
+        .await?;
     Ok(())
 }
 
@@ -58,7 +60,7 @@ pub async fn advance(
     let lease =
         PgInterval { months: 0, days: 0, microseconds: i64::try_from(me.lease.as_micros()).unwrap_or(i64::MAX) };
     let salts: Vec<Option<Vec<u8>>> = sqlx::query_scalar(
-        "UPDATE partitions SET last_seq = $3, last_batch_id = $4, lease_until = clock_timestamp() + $5, updated_at = clock_timestamp()
+        "/* fence.advance */ UPDATE partitions SET last_seq = $3, last_batch_id = $4, lease_until = clock_timestamp() + $5, updated_at = clock_timestamp()
           WHERE lane = $1 AND owner = $2 AND last_seq < $3
          RETURNING (SELECT salt FROM erasure_secrets WHERE EXISTS (SELECT FROM tombstones))",
     )

@@ -37,7 +37,7 @@ pub async fn write(transaction: &mut PgConnection, slot: i32, sums: &Sums) -> Re
         names.iter().for_each(|(name, count)| rows.push(*day, *what, name, *count));
     }
     let known: Vec<(NaiveDate, String, String)> = sqlx::query_as(
-        "UPDATE rollups r SET count = r.count + m.count
+        "/* rollups.write */ UPDATE rollups r SET count = r.count + m.count
            FROM unnest($1::date[], $2::text[], $3::text[], $4::bigint[]) AS m (day, what, metric, count)
           WHERE r.day = m.day AND r.what = m.what AND r.metric = m.metric AND r.partition = $5
          RETURNING r.day, r.what, r.metric",
@@ -68,7 +68,7 @@ async fn insert(
         let new = names.iter().filter(|(name, _)| !known.contains(&(*day, what.as_str(), name.as_str())));
         let mut new: Vec<_> = new.collect();
         if what.is_unbounded() && !new.is_empty() {
-            let query = "SELECT count(*) FROM rollups WHERE day = $1 AND what = $2 AND partition = $3";
+            let query = "/* rollups.insert.rollups */ SELECT count(*) FROM rollups WHERE day = $1 AND what = $2 AND partition = $3";
             let there = sqlx::query_scalar::<_, i64>(query).bind(day).bind(what.as_str()).bind(slot);
             let there = usize::try_from(there.fetch_one(&mut *transaction).await?).unwrap_or(usize::MAX);
             let beyond = new.split_off(new.len().min(NAMES_PER_DAY.saturating_sub(there)));
@@ -85,7 +85,7 @@ async fn insert(
     }
     others.iter().for_each(|((day, what), count)| rows.push(*day, *what, OTHER, *count));
     sqlx::query(
-        "INSERT INTO rollups AS r (day, what, metric, partition, count)
+        "/* rollups.insert.rollups.2 */ INSERT INTO rollups AS r (day, what, metric, partition, count)
          SELECT day, what, metric, $5, count FROM unnest($1::date[], $2::text[], $3::text[], $4::bigint[]) AS m (day, what, metric, count)
          ON CONFLICT (day, what, metric, partition) DO UPDATE SET count = r.count + excluded.count",
     )

@@ -72,14 +72,15 @@ pub fn judge(standing: Standing, database: DateTime<Utc>, own: DateTime<Utc>) ->
 
 /// Reads what earlier looks left, and the database's clock.
 pub async fn read(connection: &mut PgConnection) -> Result<(Standing, DateTime<Utc>), sqlx::Error> {
-    let standing =
-        sqlx::query_as("SELECT believed_day, doubted_since FROM retention").fetch_one(&mut *connection).await?;
-    Ok((standing, sqlx::query_scalar("SELECT now()").fetch_one(connection).await?))
+    let standing = sqlx::query_as("/* clock.read.retention */ SELECT believed_day, doubted_since FROM retention")
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok((standing, sqlx::query_scalar("/* clock.read.retention.2 */ SELECT now()").fetch_one(connection).await?))
 }
 
 /// Remembers what a look found.
 pub async fn remember(connection: &mut PgConnection, standing: Standing) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE retention SET believed_day = $1, doubted_since = $2")
+    sqlx::query("/* clock.remember */ UPDATE retention SET believed_day = $1, doubted_since = $2")
         .bind(standing.believed_day)
         .bind(standing.doubted_since)
         .execute(connection)

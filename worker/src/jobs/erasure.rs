@@ -24,7 +24,7 @@ pub async fn run(pool: &PgPool, placeholders: &Placeholders, signing_key: &str) 
 /// Counts once and sets the gauges.
 pub async fn measure(pool: &PgPool) -> Result<(), sqlx::Error> {
     let (sweeping, seconds, provisional): (i64, f64, i64) = sqlx::query_as(
-        "SELECT count(*) FILTER (WHERE state = 'sweeping'),
+        "/* erasure.measure */ SELECT count(*) FILTER (WHERE state = 'sweeping'),
                 coalesce(extract(epoch FROM clock_timestamp() - min(erased_at) FILTER (WHERE state = 'sweeping')), 0)::double precision,
                 count(*) FILTER (WHERE state = 'provisional')
            FROM erasures WHERE state IN ('sweeping', 'provisional')",

@@ -20,5 +20,5 @@ use sqlx::PgPool;
 
 /// The database's date (UTC): jobs take the day from one clock.
 pub async fn today(pool: &PgPool) -> Result<NaiveDate, sqlx::Error> {
-    sqlx::query_scalar("SELECT (now() AT TIME ZONE 'UTC')::date").fetch_one(pool).await
+    sqlx::query_scalar("/* jobs.today */ SELECT (now() AT TIME ZONE 'UTC')::date").fetch_one(pool).await
 }

@@ -51,7 +51,7 @@ pub struct DayTable {
 /// All tables of days, oldest first.
 pub async fn all(connection: &mut PgConnection) -> Result<Vec<DayTable>, sqlx::Error> {
     let tables: Vec<(String, Option<bool>, Option<i64>)> = sqlx::query_as(
-        r"SELECT c.relname::text, i.inhdetachpending, pg_total_relation_size(c.oid)
+        r"/* partitions.all */ SELECT c.relname::text, i.inhdetachpending, pg_total_relation_size(c.oid)
             FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = 'events'::regclass
            WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'events'::regclass)
              AND c.relkind = 'r' AND c.relname ~ '^events_\d{8}$' ORDER BY c.relname",
@@ -86,35 +86,46 @@ pub async fn ensure_ahead(pool: &PgPool, today: NaiveDate) -> Result<usize, sqlx
 /// doing the same.
 pub async fn ensure(pool: &PgPool, day: NaiveDate) -> Result<bool, sqlx::Error> {
     let table = name(day);
-    let detaching = "SELECT inhdetachpending FROM pg_inherits
+    let detaching = "/* partitions.ensure.pg_inherits */ SELECT inhdetachpending FROM pg_inherits
                       WHERE inhparent = 'events'::regclass AND inhrelid = to_regclass($1)";
     match sqlx::query_scalar(detaching).bind(&table).fetch_optional(pool).await? {
         Some(false) => return Ok(false),
         Some(true) => {
             let mut transaction = pool.begin().await?;
             become_owner(&mut transaction, Until::Commit).await?;
-            transaction.execute(format!("ALTER TABLE events DETACH PARTITION {table} FINALIZE").as_str()).await?;
+            transaction
+                .execute(
+                    format!("/* partitions.ensure.events */ ALTER TABLE events DETACH PARTITION {table} FINALIZE")
+                        .as_str(),
+                )
+                .await?;
             transaction.commit().await?;
         }
         None => {}
     }
     let next = day.succ_opt().unwrap_or(day);
     let mut transaction = pool.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('ec-event-partitions', 0))")
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(
+        "/* partitions.ensure.events.2 */ SELECT pg_advisory_xact_lock(hashtextextended('ec-event-partitions', 0))",
+    )
+    .execute(&mut *transaction)
+    .await?;
     if sqlx::query_scalar::<_, bool>(detaching).bind(&table).fetch_optional(&mut *transaction).await?.is_some() {
         return Ok(false);
     }
     become_owner(&mut transaction, Until::Commit).await?;
-    let is_there = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(&table).fetch_one(&mut *transaction);
+    let is_there = sqlx::query_scalar("/* partitions.ensure.events.3 */ SELECT to_regclass($1) IS NOT NULL")
+        .bind(&table)
+        .fetch_one(&mut *transaction);
     // The name and the dates are made of digits only.
-    let attach = format!("ALTER TABLE events ATTACH PARTITION {table} FOR VALUES FROM ('{day}') TO ('{next}')");
+    let attach = format!(
+        "/* partitions.ensure.events.4 */ ALTER TABLE events ATTACH PARTITION {table} FOR VALUES FROM ('{day}') TO ('{next}')"
+    );
     if is_there.await? {
         transaction.execute(attach.as_str()).await?;
     } else {
         let statements = format!(
-            "CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS INCLUDING INDEXES,
+            "/* partitions.ensure.database */ CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS INCLUDING INDEXES,
                                    CONSTRAINT {table}_day CHECK (day >= '{day}' AND day < '{next}'));
              {attach};
              ALTER TABLE {table} DROP CONSTRAINT {table}_day;"
@@ -137,8 +148,7 @@ pub enum Until {
 
 /// Lets a connection act as the owner of `events`.
 pub async fn become_owner(connection: &mut PgConnection, until: Until) -> Result<(), sqlx::Error> {
-    let become_owner =
-        "SELECT set_config('role', pg_get_userbyid(relowner), $1) FROM pg_class WHERE oid = 'events'::regclass";
+    let become_owner = "/* partitions.become_owner */ SELECT set_config('role', pg_get_userbyid(relowner), $1) FROM pg_class WHERE oid = 'events'::regclass";
     sqlx::query(become_owner).bind(until == Until::Commit).execute(connection).await?;
     Ok(())
 }

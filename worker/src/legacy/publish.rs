@@ -145,7 +145,8 @@ impl<'a> Publisher<'a> {
         let lane = i32::from(self.way.lanes[number].number);
         let mut waited = Duration::ZERO;
         loop {
-            let query = "SELECT coalesce(min(last_seq), 0) FROM partitions WHERE lane = $1";
+            let query =
+                "/* publish.wait_for_workers */ SELECT coalesce(min(last_seq), 0) FROM partitions WHERE lane = $1";
             match sqlx::query_scalar::<_, i64>(query).bind(lane).fetch_one(self.pool).await {
                 Ok(processed) if processed + ahead >= last => {
                     progress.go_on();

@@ -115,7 +115,7 @@ async fn compare_document(
         Standing::Deleted => comparison.newer(kind),
         Standing::Same | Standing::Changed => {
             let query = format!(
-                "SELECT version > 1, document = $2::jsonb, coalesce(created_at = $3, true), coalesce(updated_at = $4, true)
+                "/* verify.compare_document */ SELECT version > 1, document = $2::jsonb, coalesce(created_at = $3, true), coalesce(updated_at = $4, true)
                    FROM {} WHERE id = $1",
                 collection(kind).table()
             );
@@ -144,7 +144,10 @@ async fn compare_order(
     ids: &[String],
     comparison: &mut Comparison,
 ) -> Result<(), sqlx::Error> {
-    let query = format!("SELECT id FROM {} WHERE id = ANY($1) ORDER BY position DESC", collection(kind).table());
+    let query = format!(
+        "/* verify.compare_order */ SELECT id FROM {} WHERE id = ANY($1) ORDER BY position DESC",
+        collection(kind).table()
+    );
     let shown: Vec<String> = sqlx::query_scalar(&query).bind(ids).fetch_all(pool).await?;
     let there: std::collections::HashSet<&str> = shown.iter().map(String::as_str).collect();
     let wanted = ids.iter().map(String::as_str).filter(|id| there.contains(id));

@@ -76,7 +76,7 @@ pub async fn killed(world: &mut World) {
     holder.execute(format!("LOCK TABLE {} IN ACCESS SHARE MODE", tables[0]).as_str()).await.expect("a lock");
     reader.rollback().await.expect("a transaction ends");
     let detaching =
-        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE events DETACH%' AND state = 'active'";
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%ALTER TABLE events DETACH%' AND state = 'active'";
     let backend: i32 = within(PATIENCE, "a detach waits", async || {
         let found = sqlx::query_scalar(detaching).fetch_optional(pool).await.map_err(|e| e.to_string())?;
         found.ok_or_else(|| "nobody detaches".to_owned())

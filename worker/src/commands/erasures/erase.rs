@@ -156,10 +156,12 @@ impl Erase {
 async fn wait(pool: &PgPool, ids: &[Uuid]) -> Result<(), Problem> {
     let bar = ProgressBar::new(ids.len() as u64);
     loop {
-        let done: i64 = sqlx::query_scalar("SELECT count(*) FROM erasures WHERE id = ANY($1) AND state <> 'sweeping'")
-            .bind(ids)
-            .fetch_one(pool)
-            .await?;
+        let done: i64 = sqlx::query_scalar(
+            "/* erase.wait */ SELECT count(*) FROM erasures WHERE id = ANY($1) AND state <> 'sweeping'",
+        )
+        .bind(ids)
+        .fetch_one(pool)
+        .await?;
         let done = u64::try_from(done).unwrap_or(0);
         bar.set_position(done);
         if done >= ids.len() as u64 {

@@ -58,14 +58,19 @@ impl Tombstones {
 
 async fn export(pool: &PgPool, file: &PathBuf) -> Result<u64, Problem> {
     let mut moment = pool.begin().await?;
-    moment.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-    let salt: Vec<u8> = sqlx::query_scalar("SELECT salt FROM erasure_secrets").fetch_one(&mut *moment).await?;
+    moment
+        .execute("/* tombstones.export.erasure_secrets */ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .await?;
+    let salt: Vec<u8> =
+        sqlx::query_scalar("/* tombstones.export.erasure_secrets.2 */ SELECT salt FROM erasure_secrets")
+            .fetch_one(&mut *moment)
+            .await?;
     let stones: Vec<Value> =
-        sqlx::query_scalar("SELECT jsonb_build_object('tombstone', to_jsonb(t)) FROM tombstones t ORDER BY key_hash")
+        sqlx::query_scalar("/* tombstones.export.tombstones */ SELECT jsonb_build_object('tombstone', to_jsonb(t)) FROM tombstones t ORDER BY key_hash")
             .fetch_all(&mut *moment)
             .await?;
     let erasures: Vec<Value> = sqlx::query_scalar(
-        "SELECT jsonb_build_object('erasure', to_jsonb(e) - 'task') FROM erasures e ORDER BY position",
+        "/* tombstones.export.erasures */ SELECT jsonb_build_object('erasure', to_jsonb(e) - 'task') FROM erasures e ORDER BY position",
     )
     .fetch_all(&mut *moment)
     .await?;
@@ -96,7 +101,7 @@ async fn import(pool: &PgPool, file: &PathBuf) -> Result<u64, Problem> {
     let salt = head["salt"].as_str().and_then(|text| STANDARD.decode(text).ok()).ok_or("it has no salt")?;
     let mut transaction = pool.begin().await?;
     // No flush is under way meanwhile.
-    transaction.execute("SELECT FROM partitions ORDER BY partition FOR UPDATE").await?;
+    transaction.execute("/* tombstones.import */ SELECT FROM partitions ORDER BY partition FOR UPDATE").await?;
     take_salt(&mut transaction, &salt).await?;
     let mut read = 0;
     loop {
@@ -117,7 +122,7 @@ async fn import(pool: &PgPool, file: &PathBuf) -> Result<u64, Problem> {
 /// Hashes only compare under one salt. A database that has erased nobody takes the file's.
 async fn take_salt(transaction: &mut PgConnection, salt: &[u8]) -> Result<(), Problem> {
     let taken = sqlx::query(
-        "UPDATE erasure_secrets SET salt = $1
+        "/* tombstones.take_salt */ UPDATE erasure_secrets SET salt = $1
           WHERE salt = $1 OR NOT EXISTS (SELECT FROM tombstones) AND NOT EXISTS (SELECT FROM erasures)",
     )
     .bind(salt)
@@ -134,11 +139,11 @@ async fn take_salt(transaction: &mut PgConnection, salt: &[u8]) -> Result<(), Pr
 
 async fn take(transaction: &mut PgConnection, line: &Value) -> Result<(), Problem> {
     let statement = if line["tombstone"].is_object() {
-        "INSERT INTO tombstones AS t SELECT * FROM jsonb_populate_record(NULL::tombstones, $1)
+        "/* tombstones.take.tombstones */ INSERT INTO tombstones AS t SELECT * FROM jsonb_populate_record(NULL::tombstones, $1)
          ON CONFLICT (key_hash) DO UPDATE SET erasure_id = excluded.erasure_id, erased_at = excluded.erased_at,
             renewed_at = excluded.renewed_at WHERE t.erased_at <= excluded.erased_at"
     } else {
-        "INSERT INTO erasures (id, action, mode, kind, key_hash, linked_keys, keep_properties, requested_at, requested_by, reason,
+        "/* tombstones.take.erasures */ INSERT INTO erasures (id, action, mode, kind, key_hash, linked_keys, keep_properties, requested_at, requested_by, reason,
                                state, erased_at, swept_at, final_at, positions, counts, mentions, receipt)
          SELECT id, action, mode, kind, key_hash, linked_keys, keep_properties, requested_at, requested_by, reason,
                 CASE state WHEN 'sweeping' THEN 'provisional' ELSE state END, erased_at,

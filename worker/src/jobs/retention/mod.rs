@@ -76,9 +76,11 @@ impl Plan {
     /// Reads what there is and decides. Changes nothing.
     pub async fn make(connection: &mut PgConnection, limits: Limits, today: NaiveDate) -> Result<Self, sqlx::Error> {
         let tables = partitions::all(&mut *connection).await?;
-        let held = sqlx::query_scalar("SELECT day FROM holds WHERE until >= $1").bind(today);
+        let held = sqlx::query_scalar("/* retention.make.holds */ SELECT day FROM holds WHERE until >= $1").bind(today);
         let held: BTreeSet<NaiveDate> = held.fetch_all(&mut *connection).await?.into_iter().collect();
-        let kept_from = sqlx::query_scalar("SELECT kept_from FROM retention").fetch_one(connection).await?;
+        let kept_from = sqlx::query_scalar("/* retention.make.retention */ SELECT kept_from FROM retention")
+            .fetch_one(connection)
+            .await?;
         let sizes: Vec<_> = tables.iter().map(|table| Partition { day: table.day, bytes: table.bytes }).collect();
         let due = retention::due(today, limits, &sizes, &held, kept_from);
         Ok(Self { tables, due, held })
@@ -96,7 +98,7 @@ impl Plan {
         let mut goes = Vec::new();
         for table in &self.tables {
             let Some(why) = self.why(table.day) else { continue };
-            let count = format!("SELECT count(*) FROM ONLY {}", table.name);
+            let count = format!("/* retention.describe */ SELECT count(*) FROM ONLY {}", table.name);
             let rows = sqlx::query_scalar(&count).fetch_one(&mut *transaction).await?;
             goes.push(Goes { day: table.day, rows, bytes: table.bytes, why, archive: None });
         }
@@ -111,7 +113,7 @@ pub async fn run(pool: &PgPool, rules: &Rules, today: NaiveDate) -> Result<Done,
     let plan = Plan::make(&mut connection, rules.limits, today).await?;
     if let Some((last, _)) = plan.due.iter().rev().find(|(_, why)| *why == Why::Bytes) {
         // Before they go: from now on nothing is filed under them, so that they do not come and go for ever.
-        sqlx::query("UPDATE retention SET kept_from = greatest(kept_from, $1 + 1)")
+        sqlx::query("/* retention.run.retention */ UPDATE retention SET kept_from = greatest(kept_from, $1 + 1)")
             .bind(last)
             .execute(&mut connection)
             .await?;
@@ -155,7 +157,7 @@ pub async fn run(pool: &PgPool, rules: &Rules, today: NaiveDate) -> Result<Done,
         }
     }
     done.dropped.sort_unstable_by_key(|gone| gone.day);
-    sqlx::query("DELETE FROM holds WHERE until < $1").bind(today).execute(pool).await?;
+    sqlx::query("/* retention.run.holds */ DELETE FROM holds WHERE until < $1").bind(today).execute(pool).await?;
     connection.execute("SET statement_timeout = '10min'").await?;
     done.swept = sweep::sweep(&mut connection, rules, today).await?;
     connection.close().await?;
@@ -164,7 +166,9 @@ pub async fn run(pool: &PgPool, rules: &Rules, today: NaiveDate) -> Result<Done,
 
 async fn detach(connection: &mut PgConnection, table: &DayTable) -> Result<(), sqlx::Error> {
     let how = if table.state == State::Detaching { "FINALIZE" } else { "CONCURRENTLY" };
-    connection.execute(format!("ALTER TABLE events DETACH PARTITION {} {how}", table.name).as_str()).await?;
+    connection
+        .execute(format!("/* retention.detach */ ALTER TABLE events DETACH PARTITION {} {how}", table.name).as_str())
+        .await?;
     Ok(())
 }
 
@@ -175,14 +179,14 @@ async fn tidy(
     table: &DayTable,
     today: NaiveDate,
 ) -> Result<(), sqlx::Error> {
-    let is_empty = format!("SELECT NOT EXISTS (SELECT FROM ONLY {})", table.name);
+    let is_empty = format!("/* retention.tidy.database */ SELECT NOT EXISTS (SELECT FROM ONLY {})", table.name);
     let far = today.checked_add_days(Days::new(DAYS_AHEAD + 1)).is_some_and(|far| table.day > far);
     if !far || !sqlx::query_scalar::<_, bool>(&is_empty).fetch_one(&mut *connection).await? {
         return Ok(());
     }
     detach(connection, table).await?;
     if sqlx::query_scalar::<_, bool>(&is_empty).fetch_one(&mut *connection).await? {
-        connection.execute(format!("DROP TABLE {}", table.name).as_str()).await?;
+        connection.execute(format!("/* retention.tidy.database.2 */ DROP TABLE {}", table.name).as_str()).await?;
     } else {
         partitions::ensure(pool, table.day).await?;
     }
@@ -202,16 +206,16 @@ async fn export_and_drop(
     };
     let mut transaction = connection.begin().await?;
     // Counting takes a tenth of a second for a million rows.
-    transaction.execute("SET LOCAL statement_timeout = '10min'").await?;
+    transaction.execute("/* retention.export_and_drop.removals */ SET LOCAL statement_timeout = '10min'").await?;
     let note = format!(
-        "INSERT INTO removals (day, events, reason) SELECT $1, count(*), 'retention' FROM ONLY {} RETURNING events",
+        "/* retention.export_and_drop.removals.2 */ INSERT INTO removals (day, events, reason) SELECT $1, count(*), 'retention' FROM ONLY {} RETURNING events",
         table.name
     );
     let rows: i64 = sqlx::query_scalar(&note).bind(table.day).fetch_one(&mut *transaction).await?;
     if let Some(archive) = archived.as_ref().filter(|archive| i64::try_from(archive.rows) != Ok(rows)) {
         return Err(format!("{rows} rows are in the table, {} in the archive", archive.rows).into());
     }
-    transaction.execute(format!("DROP TABLE {}", table.name).as_str()).await?;
+    transaction.execute(format!("/* retention.export_and_drop.database */ DROP TABLE {}", table.name).as_str()).await?;
     transaction.commit().await?;
     tracing::info!(
         partition = table.name,

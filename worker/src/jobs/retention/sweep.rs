@@ -43,13 +43,13 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
         rule(
             "late_ids",
             events,
-            "WITH gone AS (DELETE FROM late_ids WHERE id IN (SELECT id FROM late_ids WHERE received_day < $1 LIMIT $2) RETURNING 1)
+            "/* sweep.rules.late_ids */ WITH gone AS (DELETE FROM late_ids WHERE id IN (SELECT id FROM late_ids WHERE received_day < $1 LIMIT $2) RETURNING 1)
              SELECT count(*) FROM gone",
         ),
         rule(
             "duplicates",
             events,
-            "WITH gone AS (DELETE FROM duplicates WHERE event_id IN
+            "/* sweep.rules.duplicates */ WITH gone AS (DELETE FROM duplicates WHERE event_id IN
                              (SELECT event_id FROM duplicates WHERE last_received_at < $1 LIMIT $2) RETURNING 1)
              SELECT count(*) FROM gone",
         ),
@@ -57,7 +57,7 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
         rule(
             "matches",
             ago(periods.matches).min(events),
-            "WITH gone AS (DELETE FROM matches WHERE (event_id, campaign_id) IN
+            "/* sweep.rules.matches */ WITH gone AS (DELETE FROM matches WHERE (event_id, campaign_id) IN
                              (SELECT event_id, campaign_id FROM matches m
                                WHERE coalesce(received_at, matched_at) < $1 AND NOT EXISTS
                                      (SELECT FROM campaigns c WHERE c.id = m.campaign_id
@@ -68,7 +68,7 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
         rule(
             "conversions",
             ago(periods.matches).min(events),
-            "WITH gone AS (DELETE FROM conversions WHERE (campaign_id, match_event_id) IN
+            "/* sweep.rules.conversions */ WITH gone AS (DELETE FROM conversions WHERE (campaign_id, match_event_id) IN
                              (SELECT campaign_id, match_event_id FROM conversions c WHERE converted_at < $1 AND NOT EXISTS
                                      (SELECT FROM matches m WHERE (m.event_id, m.campaign_id) = (c.match_event_id, c.campaign_id))
                                LIMIT $2) RETURNING 1)
@@ -78,7 +78,7 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
         rule(
             "dead_letters",
             ago(periods.dead_letters),
-            "WITH gone AS (DELETE FROM dead_letters WHERE id IN
+            "/* sweep.rules.dead_letters */ WITH gone AS (DELETE FROM dead_letters WHERE id IN
                              (SELECT d.id FROM dead_letters d JOIN lanes l USING (lane)
                                WHERE coalesce(d.redriven_at, d.discarded_at) < $1 AND d.stream_seq <= l.trimmed_to LIMIT $2)
                            RETURNING partition, date_trunc('hour', received_at, 'UTC') AS hour, events),
@@ -90,7 +90,7 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
         rule(
             "changes",
             ago(periods.changes),
-            "WITH gone AS (DELETE FROM changes WHERE id IN
+            "/* sweep.rules.changes */ WITH gone AS (DELETE FROM changes WHERE id IN
                              (SELECT id FROM changes c WHERE changed_at < $1 AND EXISTS
                                      (SELECT FROM changes n WHERE (n.collection, n.entity_id) = (c.collection, c.entity_id)
                                          AND n.version > c.version) LIMIT $2) RETURNING 1)
@@ -100,7 +100,7 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
         rule(
             "ledger",
             ago(LEDGER_DAYS),
-            "WITH old AS (DELETE FROM ledger WHERE (partition, hour) IN
+            "/* sweep.rules.ledger */ WITH old AS (DELETE FROM ledger WHERE (partition, hour) IN
                             (SELECT partition, hour FROM ledger WHERE hour < $1 AND hour > 'epoch' AND dead = letters_dropped LIMIT $2)
                           RETURNING *),
                   summed AS (INSERT INTO ledger AS l (partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq, letters_dropped)
@@ -117,7 +117,7 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
         rule(
             "rollups",
             events,
-            "WITH old AS (DELETE FROM rollups WHERE (day, what, metric, partition) IN
+            "/* sweep.rules.rollups */ WITH old AS (DELETE FROM rollups WHERE (day, what, metric, partition) IN
                             (SELECT day, what, metric, partition FROM rollups WHERE day < $1 AND partition <> -1 LIMIT $2)
                           RETURNING *),
                   summed AS (INSERT INTO rollups AS r (day, what, metric, partition, count)
@@ -132,7 +132,7 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 8] {
 pub async fn sweep(connection: &mut PgConnection, kept: &Rules, today: NaiveDate) -> Result<Swept, sqlx::Error> {
     let mut swept = Swept::new();
     let last: Option<NaiveDate> =
-        sqlx::query_scalar("SELECT swept_on FROM retention").fetch_one(&mut *connection).await?;
+        sqlx::query_scalar("/* sweep.retention */ SELECT swept_on FROM retention").fetch_one(&mut *connection).await?;
     if last == Some(today) {
         return Ok(swept);
     }
@@ -154,6 +154,6 @@ pub async fn sweep(connection: &mut PgConnection, kept: &Rules, today: NaiveDate
             swept.insert(rule.table, all);
         }
     }
-    sqlx::query("UPDATE retention SET swept_on = $1").bind(today).execute(connection).await?;
+    sqlx::query("/* sweep.retention.2 */ UPDATE retention SET swept_on = $1").bind(today).execute(connection).await?;
     Ok(swept)
 }
