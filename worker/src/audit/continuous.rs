@@ -31,6 +31,8 @@ const PICKED: usize = 3;
 /// What a look starts from, all of one moment.
 #[derive(Debug, Clone, sqlx::FromRow)]
 struct Standing {
+    /// Of the layout that all of this is about.
+    epoch: i32,
     generation: String,
     trimmed_to: i64,
     audited_to: i64,
@@ -50,7 +52,8 @@ impl Standing {
     async fn read(pool: &PgPool, lane: &Lane) -> Result<Option<Self>, sqlx::Error> {
         // One statement sees one moment.
         sqlx::query_as(
-            "/* continuous.read */ SELECT l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
+            "/* continuous.read */ SELECT (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch,
+                    l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
                     coalesce(g.read, 0)::bigint AS read, coalesce(g.dead, 0)::bigint AS dead,
                     (SELECT coalesce(sum(events), 0) FROM dead_letters JOIN partitions p USING (partition) WHERE p.lane = l.lane)::bigint AS letters,
                     p.partitions, p.last_seqs, p.counted_froms
@@ -89,6 +92,8 @@ impl Standing {
 pub async fn look(scene: &Scene<'_>) -> Result<(), Problem> {
     for lane in scene.lanes {
         let Some(standing) = Standing::read(scene.pool, lane).await? else { continue };
+        // The process may not have heard yet of another layout.
+        let lane = &lane.at_epoch(u32::try_from(standing.epoch).unwrap_or(0));
         let jetstream = lanes::jetstream(scene.stream.client.clone());
         let Some(stream) = lanes::state(&jetstream, lane).await? else { continue };
         if stream.generation != standing.generation {

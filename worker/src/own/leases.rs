@@ -26,6 +26,8 @@ pub struct Identity {
     pub id: Uuid,
     /// The lane it works on.
     pub lane: i32,
+    /// Epoch of the layout it works for: under another one nothing is taken.
+    pub epoch: i32,
     /// For people.
     pub name: String,
     /// Holds a session lock.
@@ -111,6 +113,7 @@ pub async fn claim(database: &mut PgConnection, me: &Identity, want: usize) -> R
                 SELECT partition FROM partitions
                  WHERE lane = $1 AND owner IS DISTINCT FROM $2
                    AND (owner IS NULL OR lease_until < clock_timestamp() OR owner = ANY($4))
+                   AND (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) = $6
                  ORDER BY partition LIMIT $5 FOR UPDATE SKIP LOCKED)
          RETURNING partition, last_seq, last_batch_id",
     )
@@ -119,6 +122,7 @@ pub async fn claim(database: &mut PgConnection, me: &Identity, want: usize) -> R
     .bind(interval(me.lease))
     .bind(gone)
     .bind(i64::try_from(want).unwrap_or(i64::MAX))
+    .bind(me.epoch)
     .fetch_all(database)
     .await
 }

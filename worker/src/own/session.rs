@@ -99,6 +99,7 @@ impl<'a> Session<'a> {
         let me = Identity {
             id,
             lane: i32::from(owner.lane.number),
+            epoch: i32::try_from(layout.epoch).unwrap_or(i32::MAX),
             name: owner.name.clone(),
             locked: lock.is_some(),
             lease: settings.lease,
