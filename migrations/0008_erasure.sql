@@ -38,6 +38,7 @@ CREATE TABLE erasures (
     state           text NOT NULL CHECK (state IN ('sweeping', 'provisional', 'final', 'renewed')),
     erased_at       timestamptz NOT NULL DEFAULT now(),     -- when it took effect: nothing was stored any more
     swept_at        timestamptz,
+    archives_at     timestamptz,                            -- when no archived day held it any more
     final_at        timestamptz,
     task            jsonb,                                  -- ids in clear: only until the sweep is done
     positions       jsonb NOT NULL DEFAULT '[]',            -- [{lane, stream, generation, sequence}]: up to there the streams hold it

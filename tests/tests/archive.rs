@@ -107,6 +107,52 @@ async fn a_day_is_exported_dropped_brought_back_for_a_while_and_dropped_again() 
 }
 
 #[tokio::test]
+async fn erased_people_are_gone_from_archives_and_do_not_come_back_with_one() {
+    let folder = Folder::new("archive");
+    let mut pipeline = setup(folder.path()).workers(0).start().await;
+    let day = ago(50);
+    make_day(&pipeline.database.pool, day, ROWS).await;
+    pipeline.add_worker();
+    pipeline.ready().await;
+    dropped(&pipeline, 1).await;
+    let archives = archive::folder::Folder::new(folder.path());
+    let whole = archives.of_day(day).unwrap().remove(0);
+    // A copy that nobody told us of.
+    let elsewhere = Folder::new("elsewhere");
+    for name in files(folder.path()) {
+        fs::copy(folder.path().join(&name), elsewhere.path().join(&name)).unwrap();
+    }
+    let answer = pipeline.admin().post("/v1/admin/erasures", &json!({"user_id": "u-7"})).await.unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let request = answer.json()["requests"][0]["id"].as_str().unwrap().to_owned();
+    eventually("archives are looked through", async || {
+        let receipt = pipeline.admin().get(&format!("/v1/admin/erasures/{request}")).await.unwrap();
+        let said = receipt.text();
+        match receipt.json()["state"].as_str() {
+            Some("provisional" | "final") if !said.contains("archived days") => Ok(()),
+            _ => Err(said),
+        }
+    })
+    .await;
+    let left = archives.of_day(day).unwrap();
+    // One in a hundred is theirs.
+    let others = u64::try_from(ROWS - ROWS / 100).unwrap();
+    assert_eq!((left.len(), left[0].rows), (1, others), "{left:?}");
+    assert_ne!(left[0].sha256, whole.sha256);
+    lines::verify(&archives, &left[0]).unwrap();
+    // What is there has none of theirs, and what holds them brings none of theirs back.
+    let until = today().to_string();
+    for (from, new) in [(folder.path(), others), (elsewhere.path(), 0)] {
+        let from = from.to_str().unwrap();
+        let output = worker(&pipeline, &["import-archive", &day.to_string(), "--until", &until, "--from", from]).await;
+        assert!(output.status.success() && output.text.contains(&format!("{new} of ")), "{}", output.text);
+        assert_eq!(pipeline.rows().await, i64::try_from(others).unwrap());
+        assert_eq!(pipeline.database.number("SELECT count(*) FROM events WHERE user_id = 'u-7'").await, 0);
+    }
+    assert_balanced(&pipeline).await;
+}
+
+#[tokio::test]
 async fn a_day_that_cannot_be_exported_stays_until_it_can() {
     let folder = Folder::new("archive");
     let place = folder.path().join("archive");

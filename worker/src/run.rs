@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
+use crate::erasure::archives;
 use crate::jobs::clock::{self, Verdict};
 use crate::jobs::leader::Leadership;
 use crate::jobs::retention::Rules;
@@ -148,6 +149,9 @@ fn start_jobs(
         async move {
             let (placeholders, key) = (&s.pipeline.placeholders, s.erasure_signing_key.expose());
             lead(&p, "erasure", async |_| erasure::run(&p, placeholders, key).await).await?;
+            // As who makes archives, so that none is made meanwhile.
+            let folder = s.retention.archive.as_ref();
+            lead(&p, "retention", async |_| archives::pass(&p, folder, placeholders).await).await?;
             Ok(erasure::measure(&p).await?)
         }
     });

@@ -58,7 +58,8 @@ const COLUMNS: &str = "id, position, action, mode, kind, key_hash, linked_keys, 
     state, erased_at, swept_at, final_at, positions, counts, mentions, receipt,
     CASE state WHEN 'sweeping' THEN ARRAY['what was stored before is being swept up']
                WHEN 'provisional' THEN
-        ARRAY(SELECT format('stream %s is trimmed up to message %s, and must be up to %s', p.stream, l.trimmed_to, p.sequence)
+        CASE WHEN archives_at IS NULL THEN ARRAY['archived days are being looked through'] ELSE '{}' END
+        || ARRAY(SELECT format('stream %s is trimmed up to message %s, and must be up to %s', p.stream, l.trimmed_to, p.sequence)
                 FROM jsonb_to_recordset(positions) AS p (lane integer, stream text, generation text, sequence bigint)
                 JOIN lanes l USING (lane, generation) WHERE l.trimmed_to < p.sequence ORDER BY p.lane)
         || ARRAY(SELECT format('the backup %s of %s in %s is still there', b.id,

@@ -31,6 +31,15 @@ pub async fn read(
     Ok(rows.into_iter().filter_map(|(hash, renewed_at)| Some((key_hash(hash)?, Tombstone { renewed_at }))).collect())
 }
 
+/// All tombstones, for who looks at so many keys that asking for each would take longer.
+pub async fn all(connection: &mut PgConnection) -> Result<HashMap<KeyHash, Tombstone>, sqlx::Error> {
+    let rows: Vec<(Vec<u8>, Option<DateTime<Utc>>)> =
+        sqlx::query_as("/* tombstones.all */ SELECT key_hash, renewed_at FROM tombstones")
+            .fetch_all(connection)
+            .await?;
+    Ok(rows.into_iter().filter_map(|(hash, renewed_at)| Some((key_hash(hash)?, Tombstone { renewed_at }))).collect())
+}
+
 /// Hashes as a parameter of a statement.
 #[must_use]
 pub fn bytes(hashes: &[KeyHash]) -> Vec<Vec<u8>> {

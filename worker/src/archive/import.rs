@@ -1,24 +1,28 @@
 //! Brings the rows of an archive back into `events`.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
+
+use shared::domain::user_key::Placeholders;
 
 use super::ArchiveError;
 use super::folder::Folder;
 use super::lines::Reader;
 use super::manifest::Manifest;
+use crate::erasure::archives::Covering;
 
 /// A transaction takes so many rows …
 const ROWS_AT_ONCE: usize = 5_000;
 /// … or so many bytes of them.
 const BYTES_AT_ONCE: usize = 4 << 20;
 
-/// Inserts all rows of an archive that are not there, and books them. Tells how many were new; `progress` hears how many more were looked at.
+/// Inserts all rows of an archive that are not there, but for those of erased people, and books them. Tells how many were new; `progress` hears how many more were looked at.
 /// Cut off, it has done a part of it, well booked, and can be repeated. The archive must have been verified.
 pub async fn import(
     connection: &mut PgConnection,
     folder: &Folder,
     manifest: &Manifest,
+    placeholders: &Placeholders,
     mut progress: impl FnMut(u64),
 ) -> Result<u64, ArchiveError> {
     let (sender, mut receiver) = mpsc::channel(2);
@@ -26,8 +30,9 @@ pub async fn import(
     let reader = tokio::task::spawn_blocking(move || read(&folder, &manifest_there, &sender));
     let mut new = 0;
     while let Some(lines) = receiver.recv().await {
-        new += insert(connection, manifest, &lines).await?;
-        progress(lines.len() as u64);
+        let read = lines.len() as u64;
+        new += insert(connection, manifest, placeholders, lines).await?;
+        progress(read);
     }
     reader.await??;
     Ok(new)
@@ -52,8 +57,17 @@ fn read(folder: &Folder, manifest: &Manifest, sender: &mpsc::Sender<Vec<String>>
 }
 
 /// Rows that come back are booked as removals below zero, in the same transaction.
-async fn insert(connection: &mut PgConnection, manifest: &Manifest, lines: &[String]) -> Result<u64, sqlx::Error> {
+async fn insert(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    placeholders: &Placeholders,
+    mut lines: Vec<String>,
+) -> Result<u64, sqlx::Error> {
     let mut transaction = connection.begin().await?;
+    // Who is erased from now on waits for the commit, and finds what is inserted here.
+    transaction.execute("/* import.insert.lock */ LOCK TABLE tombstones IN SHARE MODE").await?;
+    let covering = Covering::read(&mut transaction, placeholders).await?;
+    lines.retain(|line| !covering.covers(line));
     let new = sqlx::query(
         "/* import.insert.events */ INSERT INTO events SELECT row.* FROM unnest($1::text[]) AS line, json_populate_record(NULL::events, line::json) AS row
          ON CONFLICT DO NOTHING",

@@ -169,8 +169,8 @@ async fn not_elsewhere<'a>(
     Ok(missing.into_iter().filter(|one| one.key.is_none_or(|key| !found.contains(&key.id) && !expired(key))).collect())
 }
 
-/// Whose event it is, hashed, and when it happened.
-type Happened = (KeyHash, DateTime<Utc>);
+/// The hash of an event's key, and when it happened.
+type Trace = (KeyHash, DateTime<Utc>);
 
 /// Those that no tombstone covers, and control lines that were not carried out.
 async fn not_erased<'a>(
@@ -187,7 +187,7 @@ async fn not_erased<'a>(
             .into_iter()
             .collect();
     let salt = tombstones::salt(database).await?;
-    let keyed: Vec<(Option<Happened>, &Judged)> = missing
+    let keyed: Vec<(Option<Trace>, &Judged)> = missing
         .into_iter()
         .map(|one| {
             let event = serde_json::from_slice::<Event<'_>>(&one.payload).ok();
@@ -197,7 +197,7 @@ async fn not_erased<'a>(
         .collect();
     let hashes: BTreeSet<KeyHash> = keyed.iter().filter_map(|(key, _)| key.map(|(hash, _)| hash)).collect();
     let stones = tombstones::read(database, &hashes.into_iter().collect::<Vec<_>>()).await?;
-    let is_erased = |key: Option<Happened>| {
+    let is_erased = |key: Option<Trace>| {
         key.is_some_and(|(hash, happened_at)| stones.get(&hash).is_some_and(|stone| stone.covers(happened_at)))
     };
     let is_done = |one: &Judged| one.control.is_some_and(|id| carried_out.contains(&id));

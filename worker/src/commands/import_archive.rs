@@ -65,7 +65,8 @@ pub async fn import_archive(what: ImportArchive) -> Result<(), Problem> {
         .execute(&mut *connection)
         .await?;
         partitions::ensure(&pool, archive.day).await?;
-        new += import(&mut connection, &folder, archive, |rows| progress.add(rows)).await?;
+        new += import(&mut connection, &folder, archive, &settings.pipeline.placeholders, |rows| progress.add(rows))
+            .await?;
     }
     // So that lists find them.
     crate::jobs::spans::note(&pool).await?;

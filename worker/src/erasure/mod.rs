@@ -5,11 +5,12 @@
 //! trimmed beyond the request, and no backup from before the end of the sweep is left).
 //!
 //! The sweep runs in small transactions, each of which can be repeated: [`rows`] takes events, matches and conversions, [`letters`]
-//! dead letters; [`mentions`] looks for documents that name an id, which only a person can edit; [`restored`]
-//! does the same for a database that was restored from an older backup. Each batch locks the tombstones
+//! dead letters; [`archives`] goes through archived days; [`mentions`] looks for documents that name an id, which only a person can edit;
+//! [`restored`] does the same for a database that was restored from an older backup. Each batch locks the tombstones
 //! before it looks ([`Keys::lock`]), so a renewal of consent waits for it and what is stored after the renewal is never touched.
 //! The statements that change rows run as the owner of `events`, which alone may.
 
+pub mod archives;
 pub mod letters;
 pub mod mentions;
 pub mod receipt;
