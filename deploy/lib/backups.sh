@@ -8,7 +8,7 @@
 #   tombstones.jsonl  who was erased until then, if anybody was
 # shellcheck shell=bash
 
-BACKUP_HOST=$(hostname)
+BACKUP_HOST=${BACKUP_HOST:-$(hostname)} # set it where the host's name changes, as in containers
 GIVEN_PG_BIN=${PG_BIN:-}
 
 # need_database: sets OWNER_URL (DATABASE_URL without its password, which goes by the environment: process lists show arguments).
@@ -25,6 +25,32 @@ sql() {
   local arguments=() pair
   for pair in "$@"; do arguments+=(-v "$pair"); done
   "$PSQL" -X -q -At -v ON_ERROR_STOP=1 ${arguments[@]+"${arguments[@]}"} "$OWNER_URL"
+}
+
+# owner_url: OWNER_URL with its password.
+owner_url() {
+  local password
+  password=$(percent_encoded "$PGPASSWORD")
+  echo "$URL_SCHEME://$URL_USER:$password@${OWNER_URL#*@}"
+}
+
+# find_worker: sets WORKER, the program.
+find_worker() {
+  local path
+  for path in "${WORKER:-}" "${EC_BIN_DIR:+$EC_BIN_DIR/worker}" "$ROOT/target/release/worker" "$ROOT/target/debug/worker"; do
+    if [ -n "$path" ] && [ -x "$path" ]; then
+      WORKER=$path
+      return
+    fi
+  done
+  return 1
+}
+
+# run_worker ARGUMENTS...: in the database of OWNER_URL. It reads all settings; these commands ask only the database.
+run_worker() {
+  local url
+  url=$(owner_url)
+  DATABASE_URL=$url NATS_URL=${NATS_URL:-nats://unused} LOG_LEVEL=${LOG_LEVEL:-warn} "$WORKER" "$@" >&2
 }
 
 # need_backups_table: the database has our schema, with the table.
@@ -114,7 +140,7 @@ backup_check() {
 }
 
 # backups_register DIR: makes the table agree with the folder: what is here and unknown there (after a restore) is added, and what
-# is gone from here is marked.
+# is gone from here, or was given up a day ago, is marked.
 backups_register() {
   local dir=$1 folder row id location added=0 gone=0
   while IFS= read -r folder; do
@@ -140,6 +166,16 @@ SQL
     gone=$((gone + 1))
   done < <(sql "here=$BACKUP_HOST:$dir/" <<'SQL'
 SELECT id, location FROM backups WHERE removed_at IS NULL AND finished_at IS NOT NULL AND starts_with(location, :'here')
+SQL
+  )
+  # Of attempts that were killed.
+  while IFS= read -r id; do
+    rm -rf "$dir"/.new-*-"${id%%-*}"
+    backup_removed "$id"
+    gone=$((gone + 1))
+  done < <(sql "here=$BACKUP_HOST:$dir" <<'SQL'
+SELECT id FROM backups
+ WHERE removed_at IS NULL AND finished_at IS NULL AND location = :'here' AND taken_at < clock_timestamp() - interval '1 day'
 SQL
   )
   if [ "$added" != 0 ] || [ "$gone" != 0 ]; then note "  registered $added, marked $gone as gone"; fi

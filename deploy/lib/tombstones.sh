@@ -8,26 +8,8 @@ has_tombstones() {
   [ "$(sql <<<'SELECT count(*) FROM (SELECT FROM erasures LIMIT 1) e')" != 0 ]
 }
 
-# find_worker: sets WORKER, the program.
-find_worker() {
-  local path
-  for path in "${WORKER:-}" "${EC_BIN_DIR:+$EC_BIN_DIR/worker}" "$ROOT/target/release/worker" "$ROOT/target/debug/worker"; do
-    if [ -n "$path" ] && [ -x "$path" ]; then
-      WORKER=$path
-      return
-    fi
-  done
-  return 1
-}
-
-# worker_tombstones export|import FILE, in the database of OWNER_URL.
-worker_tombstones() {
-  local password url
-  password=$(percent_encoded "$PGPASSWORD")
-  url=$URL_SCHEME://$URL_USER:$password@${OWNER_URL#*@}
-  # It reads all settings, and asks only the database.
-  DATABASE_URL=$url NATS_URL=${NATS_URL:-nats://unused} LOG_LEVEL=${LOG_LEVEL:-warn} "$WORKER" erasures tombstones "$1" "$2" >&2
-}
+# worker_tombstones export|import FILE
+worker_tombstones() { run_worker erasures tombstones "$1" "$2"; }
 
 # tombstones_export FILE
 tombstones_export() {

@@ -165,7 +165,9 @@ impl Database {
 /// Several reads as of one moment: commit it when they are done.
 pub async fn moment(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let mut moment = pool.begin().await?;
-    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *moment).await?;
+    sqlx::query("/* database.moment */ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(&mut *moment)
+        .await?;
     Ok(moment)
 }
 

@@ -166,6 +166,7 @@ pub fn remember(app: &App, event: &Event<'_>, key: UserKey<'_>, (partition, plac
 
 /// The committed offset of each partition.
 pub async fn committed(pool: PgPool) -> Result<Vec<(u16, u64)>, sqlx::Error> {
-    let rows: Vec<(i32, i64)> = sqlx::query_as("SELECT partition, last_seq FROM partitions").fetch_all(&pool).await?;
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as("/* profile.committed */ SELECT partition, last_seq FROM partitions").fetch_all(&pool).await?;
     Ok(rows.into_iter().filter_map(|(p, seq)| Some((u16::try_from(p).ok()?, u64::try_from(seq).ok()?))).collect())
 }

@@ -87,7 +87,7 @@ pub async fn read(
         format!("(SELECT json_object_agg(campaign_id, shown)::text FROM ({}) AS totals)", shown::totals_query(first))
     };
     let query = format!(
-        "SELECT p.last_seq, u.traits::text AS traits, {times} AS times, {shown} AS shown, {totals} AS totals
+        "/* profile_query.read */ SELECT p.last_seq, u.traits::text AS traits, {times} AS times, {shown} AS shown, {totals} AS totals
            FROM partitions p LEFT JOIN users u ON u.kind = $2 AND u.id = $3
           WHERE p.partition = $1"
     );

@@ -17,8 +17,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
-    campaigns, dead_letters, documents, events, features, gate, history, keys, letter_actions, members, profile,
-    segments, users,
+    campaigns, dead_letters, documents, erasure_actions, erasures, events, features, gate, history, keys,
+    letter_actions, members, profile, segments, user_export, users,
 };
 use crate::app::App;
 use crate::intake::calls;
@@ -103,10 +103,14 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/events/stream", get(listen::listen)),
         ("/v1/admin/users", get(users::list)),
         ("/v1/admin/users/{id}", get(profile::show)),
+        ("/v1/admin/users/{id}/export", get(user_export::export)),
         ("/v1/admin/dead-letters", get(dead_letters::list)),
         ("/v1/admin/dead-letters/{id}", get(dead_letters::show)),
         ("/v1/admin/dead-letters/redrive", post(letter_actions::redrive)),
         ("/v1/admin/dead-letters/discard", post(letter_actions::discard)),
+        ("/v1/admin/erasures", get(erasures::list).post(erasure_actions::erase)),
+        ("/v1/admin/erasures/renew", post(erasure_actions::renew)),
+        ("/v1/admin/erasures/{id}", get(erasures::show)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
         ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),

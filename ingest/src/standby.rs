@@ -135,13 +135,12 @@ async fn answered<T: Send + 'static>(
 }
 
 async fn position(database: PgPool) -> Result<(i64, String), sqlx::Error> {
-    let sql =
-        "SELECT (pg_current_wal_lsn() - '0/0')::bigint, (SELECT system_identifier::text FROM pg_control_system())";
+    let sql = "/* standby.position */ SELECT (pg_current_wal_lsn() - '0/0')::bigint, (SELECT system_identifier::text FROM pg_control_system())";
     sqlx::query_as(sql).fetch_one(&database).await
 }
 
 async fn replayed(standby: PgPool) -> Result<Standing, sqlx::Error> {
-    let sql = "SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
+    let sql = "/* standby.replayed */ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
                       CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::bigint END AS replayed";
     sqlx::query_as(sql).fetch_one(&standby).await
 }

@@ -130,7 +130,7 @@ fn campaign(number: u64, ends_at: i64) -> Value {
     let unknown = json!({"id": 1, "type": "event", "field": "unknown", "operator": "==", "value": ""});
     json!({
         "id": format!("campaign-{number}"), "name": format!("Campaign {number}"), "type": "bottomsheet",
-        "status": if number % 3 == 0 { "active" } else { "draft" }, "trigger": "screen_viewed",
+        "status": if number.is_multiple_of(3) { "active" } else { "draft" }, "trigger": "screen_viewed",
         "rules": vec![unknown; usize::try_from(number % 4).unwrap_or(0)],
         "config": {"text": format!("Offer {number}"), "maxWidth": null}, "createdAt": created, "updatedAt": created
     })

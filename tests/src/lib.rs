@@ -38,6 +38,7 @@ pub mod cleanup;
 pub mod client;
 pub mod cluster;
 pub mod database;
+pub mod days;
 pub mod door;
 pub mod eventually;
 pub mod folder;
@@ -58,6 +59,7 @@ pub mod pipeline;
 pub mod plans;
 pub mod program;
 pub mod proxy;
+
 pub mod roles;
 pub mod schemathesis;
 pub mod sdk;

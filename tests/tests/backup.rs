@@ -12,7 +12,7 @@ use tests::metrics::Metrics;
 use tests::oracle::{campaigns, verdict};
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::run;
-use tests::services::{PrivatePostgres, deploy, deploy_refused};
+use tests::services::{PrivatePostgres, binary, deploy, deploy_refused};
 
 fn with_campaigns() -> Setup {
     campaigns().into_iter().fold(Setup::default(), Setup::campaign)
@@ -29,12 +29,16 @@ fn back_up(pipeline: &Pipeline, kind: &str, folder: &Folder) -> String {
 }
 
 fn back_up_into(url: &str, kind: &str, folder: &Path) -> String {
-    let lines = deploy("backup", &[kind, &folder.to_string_lossy()], &[("DATABASE_URL", url)]);
+    let worker = binary("worker");
+    let environment = [("DATABASE_URL", url), ("WORKER", &*worker.to_string_lossy())];
+    let lines = deploy("backup", &[kind, &folder.to_string_lossy()], &environment);
     lines.into_iter().find(|(key, _)| key == "BACKUP").expect("the folder of the backup").1
 }
 
 fn restore_dump(pipeline: &Pipeline, backup: &str) {
-    deploy("restore", &["dump", backup], &[("DATABASE_URL", &pipeline.database.url)]);
+    let worker = binary("worker");
+    let environment = [("DATABASE_URL", pipeline.database.url.as_str()), ("WORKER", &*worker.to_string_lossy())];
+    deploy("restore", &["dump", backup], &environment);
 }
 
 /// Every event is there once, its traits and matches are those of a recount, and the books balance with the stream.
@@ -284,6 +288,39 @@ async fn a_backup_that_is_older_than_the_replay_window_halts_the_worker_which_na
 }
 
 #[tokio::test]
+async fn who_was_erased_since_the_backup_is_erased_again_by_the_restore() {
+    let (folder, mut pipeline) = (Folder::new("backups"), Pipeline::start().await);
+    for user in ["gone", "stays"] {
+        let event = json!({"userId": user, "traits": {"plan": "gold"}, "messageId": user});
+        pipeline.client().accepted("/v1/identify", &event).await;
+    }
+    pipeline.drained().await;
+    let backup = back_up(&pipeline, "dump", &folder);
+    let answer = pipeline.admin().post("/v1/admin/erasures", &json!({"user_id": "gone"})).await.unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let of = |user: &str| {
+        format!(
+            "SELECT (SELECT count(*) FROM events WHERE user_id = '{user}') + (SELECT count(*) FROM users WHERE id = '{user}')"
+        )
+    };
+    eventually("the user is erased", async || equal(pipeline.database.number(&of("gone")).await, 0)).await;
+    // The list of who was erased lies beside the next one.
+    back_up(&pipeline, "dump", &folder);
+
+    // Without a worker, which would find the request in the stream once more.
+    pipeline.workers[0].kill();
+    pipeline.database.destroy().await;
+    restore_dump(&pipeline, &backup);
+    assert_eq!(pipeline.database.number(&of("gone")).await, 0);
+    assert_eq!(pipeline.database.number(&of("stays")).await, 2);
+    pipeline.workers[0].start_again();
+    pipeline.ready().await;
+    pipeline.drained().await;
+    assert_eq!(pipeline.database.number(&of("gone")).await, 0);
+    assert_balanced(&pipeline).await;
+}
+
+#[tokio::test]
 async fn backups_are_listed_removed_and_found_again_and_a_damaged_one_is_refused() {
     let (folder, pipeline) = (Folder::new("backups"), Pipeline::start().await);
     let url = pipeline.database.url.as_str();
@@ -323,6 +360,17 @@ async fn backups_are_listed_removed_and_found_again_and_a_damaged_one_is_refused
     let said = failing.await.unwrap();
     assert!(said.contains("pg_dump failed"), "{said}");
     assert_eq!(std::fs::read_dir(&here).unwrap().count(), 2, "the mark and one backup");
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM backups WHERE removed_at IS NULL").await, 1);
+
+    // One that was killed is forgotten after a day.
+    let killed = "INSERT INTO backups (id, kind, location, taken_at)
+                  VALUES ('0badcafe-0000-8000-8000-000000000000', 'dump', (SELECT split_part(location, ':', 1) FROM backups LIMIT 1) || ':' || $1,
+                          now() - interval '2 days')";
+    sqlx::query(killed).bind(&here).execute(&pipeline.database.pool).await.unwrap();
+    let left = Path::new(&here).join(".new-dump-0badcafe");
+    std::fs::create_dir(&left).unwrap();
+    deploy("backup", &["register", &here], &environment);
+    assert!(!left.exists());
     assert_eq!(pipeline.database.number("SELECT count(*) FROM backups WHERE removed_at IS NULL").await, 1);
 
     let said = deploy_refused("restore", &["dump", &second], &environment);

@@ -84,7 +84,15 @@ fn named_tests(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_test_that_a_document_names_exists() {
-    for file in ["README.md", "tests/README.md", "deploy/README.md", "deploy/SECURITY.md", "deploy/BOUNDS.md"] {
+    for file in [
+        "README.md",
+        "tests/README.md",
+        "deploy/README.md",
+        "deploy/SECURITY.md",
+        "deploy/PRIVACY.md",
+        "deploy/BOUNDS.md",
+        "deploy/RETENTION.md",
+    ] {
         for (suite, test) in named_tests(&document(file)) {
             let code = document(&format!("tests/tests/{suite}.rs"));
             assert!(code.contains(&format!("fn {test}(")), "{file} names {suite}::{test}, which does not exist");

@@ -164,7 +164,7 @@ async fn lists_show_events_in_the_order_of_their_times_wherever_they_are_filed()
 }
 
 #[tokio::test]
-async fn slow_statements_are_logged_without_values() {
+async fn slow_statements_are_logged_by_name_and_without_values() {
     let secret = format!("secret-{}", Uuid::new_v4());
     let pipeline = Setup::default().set("SLOW_STATEMENT_SECONDS", "0").start().await;
     let client = pipeline.client();
@@ -177,7 +177,16 @@ async fn slow_statements_are_logged_without_values() {
         let slow: Vec<&str> = log.lines().filter(|line| line.contains("slow statement")).collect();
         assert!(!slow.is_empty(), "{}", program.name);
         assert!(slow.iter().all(|line| !line.contains(&secret)), "{} logs values", program.name);
+        for line in slow {
+            // What sqlx says by itself has no name.
+            let (_, summary) = line.split_once("summary=\"").unwrap_or_else(|| panic!("no summary: {line}"));
+            let own =
+                ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"].iter().any(|word| summary.starts_with(word));
+            let own = own || line.contains("_sqlx_migrations");
+            assert!(own || summary.starts_with("/* "), "{}: a statement without a name: {line}", program.name);
+        }
     }
+    assert!(pipeline.workers[0].log().contains("/* rows.insert_events */"), "the insert is not called by its name");
 }
 
 #[tokio::test]

@@ -2,13 +2,16 @@
 //! may be run again and by an owner who is no superuser.
 
 use serde_json::json;
+use shared::domain::retention::Limits;
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tests::database::TestDatabase;
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::run;
 use tests::roles::{self, Role};
 use tests::services::{PrivatePostgres, Services, deploy};
-use worker::jobs::{partitions, retention, today};
+use worker::jobs::retention::sweep::Periods;
+use worker::jobs::retention::{self, Rules};
+use worker::jobs::{partitions, today};
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
@@ -29,6 +32,8 @@ const INGEST_MAY_NOT: &[&str] = &[
     "SELECT FROM lanes FOR UPDATE",
     "SELECT read FROM ledger",
     "DELETE FROM late_ids",
+    "INSERT INTO rollups VALUES (now(), 'events', 'track', 0, 1)",
+    "INSERT INTO holds VALUES (now(), now(), 'r')",
     "UPDATE changes SET changed_by = 'somebody else'",
     "DELETE FROM changes",
     "DELETE FROM api_keys",
@@ -38,6 +43,10 @@ const INGEST_MAY_NOT: &[&str] = &[
     "DELETE FROM catalog",
     "INSERT INTO backups (kind, location) VALUES ('dump', 'nowhere')",
     "UPDATE backups SET removed_at = now()",
+    "SELECT signing_key FROM erasure_secrets",
+    "UPDATE erasure_secrets SET salt = sha256('s')",
+    "DELETE FROM tombstones",
+    "UPDATE erasures SET state = 'final'",
     "UPDATE _sqlx_migrations SET success = false",
     "ALTER TABLE campaigns DISABLE TRIGGER USER",
     "CREATE TABLE own (n int)",
@@ -66,6 +75,10 @@ const WORKER_MAY_NOT: &[&str] = &[
     "UPDATE matches SET campaign_version = 0",
     "DELETE FROM matches",
     "DELETE FROM conversions",
+    "DELETE FROM duplicates",
+    "DELETE FROM late_ids",
+    "DELETE FROM rollups",
+    "DELETE FROM retention",
     "DELETE FROM identity_links",
     "DELETE FROM ledger",
     "DELETE FROM partitions",
@@ -78,6 +91,8 @@ const WORKER_MAY_NOT: &[&str] = &[
     "UPDATE backups SET removed_at = now()",
     "DELETE FROM removals",
     "UPDATE dead_letters SET payload = ''",
+    "DELETE FROM tombstones",
+    "DELETE FROM erasures",
     "UPDATE _sqlx_migrations SET success = false",
     "CREATE TABLE own (n int)",
     "CREATE TEMPORARY TABLE own (n int)",
@@ -92,6 +107,7 @@ const READ_MAY_NOT: &[&str] = &[
     "SELECT hash FROM api_keys",
     "SELECT identity_secret FROM api_keys",
     "SELECT * FROM api_keys",
+    "SELECT salt FROM erasure_secrets",
     "INSERT INTO campaigns (id, document) VALUES ('c', '{}')",
     "UPDATE campaigns SET status = 'active'",
     "DELETE FROM events",
@@ -166,7 +182,11 @@ async fn the_reading_role_reads_every_table_but_no_key_and_writes_none() {
                    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
     let not_readable = format!("{tables} AND NOT has_table_privilege('ec_read', oid, 'SELECT')");
     let not_readable = names(&database.pool, &not_readable).await;
-    assert_eq!(not_readable, ["api_keys"], "deploy/lib/roles.sql should say who may read a new table");
+    assert_eq!(
+        not_readable,
+        ["api_keys", "erasure_secrets"],
+        "deploy/lib/roles.sql should say who may read a new table"
+    );
     let can_write = "has_table_privilege('ec_read', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
                      OR has_any_column_privilege('ec_read', oid, 'INSERT, UPDATE, REFERENCES')";
     let can_write = names(&database.pool, &format!("{tables} AND ({can_write})")).await;
@@ -241,7 +261,9 @@ async fn an_owner_who_is_no_superuser_makes_them_and_partitions_come_and_go_whoe
     // All that are there, the owner's too: as if none was kept.
     let later = today + chrono::Days::new(50);
     let all = superuser.event_partitions().await.len();
-    let dropped = retention::drop_expired(&worker, later, 3).await.unwrap();
+    let periods = Periods { matches: 400, dead_letters: 90, changes: 1_100 };
+    let rules = Rules { limits: Limits { days: 3, bytes: 0 }, periods, archive: None };
+    let dropped = retention::run(&worker, &rules, later).await.unwrap().dropped;
     assert_eq!((dropped.len(), superuser.event_partitions().await.len()), (all, 0), "{dropped:?}");
     // Not because it is the owner all the time: what is left is not its own.
     let denied = worker.execute("DROP TABLE events").await;

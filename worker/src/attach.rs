@@ -228,7 +228,7 @@ pub async fn load(
         )));
     }
     sqlx::query(
-        "WITH lane AS (INSERT INTO lanes (lane, stream, generation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)
+        "/* attach.load */ WITH lane AS (INSERT INTO lanes (lane, stream, generation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)
          INSERT INTO partitions (partition, lane) SELECT p, $1 FROM unnest($4::int[]) p ON CONFLICT DO NOTHING",
     )
     .bind(i32::from(lane.number))
@@ -248,7 +248,7 @@ pub async fn read(
     lane: &Lane,
 ) -> Result<Option<(LaneRecord, Vec<Position>)>, sqlx::Error> {
     let record: Option<LaneRecord> = sqlx::query_as(
-        "SELECT generation, trimmed_to, (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch,
+        "/* attach.read.layouts */ SELECT generation, trimmed_to, (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch,
                 (SELECT max(updated_at) FROM partitions p WHERE p.lane = l.lane) AS as_of
            FROM lanes l WHERE lane = $1",
     )
@@ -257,7 +257,7 @@ pub async fn read(
     .await?;
     let Some(record) = record else { return Ok(None) };
     let positions =
-        sqlx::query_as("SELECT partition, last_seq, last_batch_id FROM partitions WHERE lane = $1 ORDER BY partition")
+        sqlx::query_as("/* attach.read.partitions */ SELECT partition, last_seq, last_batch_id FROM partitions WHERE lane = $1 ORDER BY partition")
             .bind(i32::from(lane.number))
             .fetch_all(database)
             .await?;

@@ -14,7 +14,7 @@ use crate::attach::AttachError;
 /// The layout of the last repartition. `None`: there was none.
 pub async fn recorded(database: &mut PgConnection) -> Result<Option<Layout>, sqlx::Error> {
     let row: Option<(i32, i32, i32)> = sqlx::query_as(
-        "SELECT epoch, partitions, lanes FROM layouts WHERE taken_at IS NOT NULL ORDER BY epoch DESC LIMIT 1",
+        "/* layout.recorded */ SELECT epoch, partitions, lanes FROM layouts WHERE taken_at IS NOT NULL ORDER BY epoch DESC LIMIT 1",
     )
     .fetch_optional(database)
     .await?;
@@ -41,7 +41,7 @@ pub async fn in_force(
         return Ok(layout);
     }
     let (partitions, lanes): (i64, i64) =
-        sqlx::query_as("SELECT (SELECT count(*) FROM partitions), (SELECT count(*) FROM lanes)")
+        sqlx::query_as("/* layout.in_force */ SELECT (SELECT count(*) FROM partitions), (SELECT count(*) FROM lanes)")
             .fetch_one(database)
             .await?;
     let of_database = (lanes > 0).then(|| Layout::first(narrow(partitions), narrow(lanes)));
@@ -68,18 +68,20 @@ pub struct Start {
 /// Locks all positions, in the order in which a worker that leaves locks them; forgets who works, as they come anew. Gives back where
 /// each partition stands, with its lane.
 pub async fn lock(transaction: &mut PgConnection) -> Result<Vec<(i32, i64)>, sqlx::Error> {
-    sqlx::query("DELETE FROM workers").execute(&mut *transaction).await?;
-    sqlx::query_as("SELECT lane, last_seq FROM partitions ORDER BY partition FOR UPDATE").fetch_all(transaction).await
+    sqlx::query("/* layout.lock.workers */ DELETE FROM workers").execute(&mut *transaction).await?;
+    sqlx::query_as("/* layout.lock.partitions */ SELECT lane, last_seq FROM partitions ORDER BY partition FOR UPDATE")
+        .fetch_all(transaction)
+        .await
 }
 
 /// Replaces all positions by those of a layout, without owners, so that whoever holds a partition is fenced out; the books count from
 /// there. In the transaction that has [`lock`]ed them, which must be the owner's of the schema.
 pub async fn replace(transaction: &mut PgConnection, layout: Layout, starts: &[Start]) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM partitions").execute(&mut *transaction).await?;
-    sqlx::query("DELETE FROM lanes").execute(&mut *transaction).await?;
+    sqlx::query("/* layout.replace.partitions */ DELETE FROM partitions").execute(&mut *transaction).await?;
+    sqlx::query("/* layout.replace.lanes */ DELETE FROM lanes").execute(&mut *transaction).await?;
     for start in starts {
         let number = start.lane.number;
-        sqlx::query("INSERT INTO lanes (lane, stream, generation, trimmed_to, audited_to) VALUES ($1, $2, $3, $4, $4)")
+        sqlx::query("/* layout.replace.lanes.2 */ INSERT INTO lanes (lane, stream, generation, trimmed_to, audited_to) VALUES ($1, $2, $3, $4, $4)")
             .bind(i32::from(number))
             .bind(&start.lane.stream)
             .bind(&start.generation)
@@ -88,7 +90,7 @@ pub async fn replace(transaction: &mut PgConnection, layout: Layout, starts: &[S
             .await?;
         let partitions: Vec<i32> = layout.partitions_of(number).map(i32::from).collect();
         sqlx::query(
-            "INSERT INTO partitions (partition, lane, last_seq, last_batch_id, counted_from) SELECT p, $1, $2, $3, $2 FROM unnest($4::int[]) p",
+            "/* layout.replace.partitions.2 */ INSERT INTO partitions (partition, lane, last_seq, last_batch_id, counted_from) SELECT p, $1, $2, $3, $2 FROM unnest($4::int[]) p",
         )
         .bind(i32::from(number))
         .bind(start.seq)
@@ -96,30 +98,32 @@ pub async fn replace(transaction: &mut PgConnection, layout: Layout, starts: &[S
         .bind(&partitions)
         .execute(&mut *transaction)
         .await?;
-        sqlx::query("UPDATE ledger SET settled = read, first_seq = $1 + 1 WHERE partition = ANY($2)")
+        sqlx::query("/* layout.replace.ledger */ UPDATE ledger SET settled = read, first_seq = $1 + 1 WHERE partition = ANY($2)")
             .bind(start.seq)
             .bind(&partitions)
             .execute(&mut *transaction)
             .await?;
     }
     // Of partitions that are no more.
-    sqlx::query("UPDATE ledger SET settled = read WHERE settled <> read AND partition >= $1")
-        .bind(i32::from(layout.partitions))
-        .execute(transaction)
-        .await?;
+    sqlx::query(
+        "/* layout.replace.ledger.2 */ UPDATE ledger SET settled = read WHERE settled <> read AND partition >= $1",
+    )
+    .bind(i32::from(layout.partitions))
+    .execute(transaction)
+    .await?;
     Ok(())
 }
 
 /// Puts a layout in force that the streams have already; those after it never were, as the streams know.
 pub async fn set(transaction: &mut PgConnection, layout: Layout) -> Result<(), sqlx::Error> {
     let epoch = i32::try_from(layout.epoch).unwrap_or(i32::MAX);
-    sqlx::query("DELETE FROM layouts WHERE epoch > $1 OR finished_at IS NULL")
+    sqlx::query("/* layout.set.layouts */ DELETE FROM layouts WHERE epoch > $1 OR finished_at IS NULL")
         .bind(epoch)
         .execute(&mut *transaction)
         .await?;
     if epoch > 0 {
         sqlx::query(
-            "INSERT INTO layouts (epoch, partitions, lanes, lanes_before, taken_at, finished_at)
+            "/* layout.set.layouts.2 */ INSERT INTO layouts (epoch, partitions, lanes, lanes_before, taken_at, finished_at)
              VALUES ($1, $2, $3, $3, clock_timestamp(), clock_timestamp())
              ON CONFLICT (epoch) DO NOTHING",
         )

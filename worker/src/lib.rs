@@ -3,14 +3,17 @@
 //! The path of an event: [`reader`] pulls messages of one lane in sequence → [`own::buffer`] keeps the segments of owned partitions
 //! → [`flush`] locks and advances the positions, inserts the events, applies traits, matches and books, commits → the next.
 //! [`own`] decides what this process owns; [`attach`] proves before each start that no message was skipped, [`audit`] that the books balance; [`jobs`] keep partitions
-//! and streams in shape, one leader each; [`layout`] says into how many partitions and lanes all of it is cut.
+//! and streams in shape, one leader each; [`erasure`] sweeps up what was stored of a person before the flush met their erasure;
+//! [`layout`] says into how many partitions and lanes all of it is cut; [`archive`] is where days go that are kept no longer.
 //!
 //! Invariants: a position advances only in the transaction that holds the effects of everything up to it; an owner that lost its
 //! partition cannot commit; after any failure the state is read from the database again, never assumed.
 
+pub mod archive;
 pub mod attach;
 pub mod audit;
 pub mod commands;
+pub mod erasure;
 pub mod flush;
 pub mod http;
 pub mod jobs;

@@ -5,9 +5,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use worker::commands::audit::Since;
 use worker::commands::dead_letters::DeadLetters;
+use worker::commands::erasures::Erasures;
+use worker::commands::erasures::erase::Erase;
 use worker::commands::export_legacy::ExportLegacy;
+use worker::commands::export_user::ExportUser;
+use worker::commands::import_archive::ImportArchive;
 use worker::commands::import_legacy::{ImportLegacy, Incomplete};
 use worker::commands::repartition::Repartition;
+use worker::commands::retention::Retention;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -38,6 +43,17 @@ enum Command {
         #[arg(long, value_name = "TIME|DURATION")]
         since: Option<Since>,
     },
+    /// Erases everything about people, or renews their consent: through the stream, in order with their events.
+    Erase(Erase),
+    /// Lists, shows and verifies erasures and their receipts; carries tombstones to a restored database.
+    #[command(subcommand)]
+    Erasures(Erasures),
+    /// Writes everything that is stored about a user into one JSON file.
+    ExportUser(ExportUser),
+    /// Shows which days of events have to go, or drops them now.
+    Retention(Retention),
+    /// Brings the events of a day back from its archive, for a while.
+    ImportArchive(ImportArchive),
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -57,6 +73,11 @@ async fn main() -> ExitCode {
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
+        Command::ExportUser(export) => export.run().await,
+        Command::Erase(erase) => erase.run().await,
+        Command::Erasures(what) => worker::commands::erasures::erasures(what).await,
+        Command::Retention(what) => worker::commands::retention::retention(what).await,
+        Command::ImportArchive(what) => worker::commands::import_archive::import_archive(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
         Command::Repartition(repartition) => repartition.run().await,
         Command::ImportLegacy(import) => import.run().await,

@@ -10,7 +10,7 @@ use shared::domain::outcome::Tally;
 use shared::store::failure;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 31] = [
+pub static ALL: [(&str, &str, &str); 43] = [
     (
         "worker_events_read_total",
         "counter",
@@ -60,11 +60,35 @@ pub static ALL: [(&str, &str, &str); 31] = [
         "gauge",
         "how long ago the oldest of these was put aside; 0 when there is none",
     ),
+    ("erasures_sweeping", "gauge", "erasures in force whose stored data is not swept up yet"),
+    ("erasures_oldest_sweeping_seconds", "gauge", "how long ago the oldest of these took effect; 0 when there is none"),
+    ("erasures_provisional", "gauge", "erasures that wait for the stream to be trimmed, or for old backups to go"),
     (
         "pipeline_audit_imbalance",
         "gauge",
         "events by which the books did not balance at the last look of the continuous audit; must be 0",
     ),
+    ("events_oldest_day_seconds", "gauge", "how long ago the oldest day of which there are events began"),
+    (
+        "events_next_drop_seconds",
+        "gauge",
+        "in how long the oldest day that is not held is dropped for its age; 0: at the next look",
+    ),
+    ("events_bytes", "gauge", "bytes of all events in the database, with indexes"),
+    ("events_day_bytes", "gauge", "… of one day: the mean of the last seven full ones"),
+    ("events_held_days", "gauge", "days that are held: kept although they are older than the retention"),
+    (
+        "retention_waiting_days",
+        "gauge",
+        "days that are taken out of `events` and still there: their export fails, or the database has not let go yet",
+    ),
+    (
+        "retention_clock_doubted",
+        "gauge",
+        "1 while the clock may be wrong, so that nothing is dropped: a person must look",
+    ),
+    ("retention_days_dropped_total", "counter", "days that this process has dropped, by `why`: age, bytes"),
+    ("archive_failures_total", "counter", "exports of a day by this process that failed; the day stays"),
     ("stream_bytes", "gauge", "bytes in the stream of a `lane`"),
     ("stream_max_bytes", "gauge", "bytes that stream may hold"),
     (
@@ -100,6 +124,10 @@ pub fn start(build_version: &'static str) {
     for event in ["claimed", "released", "lost"] {
         counter!("worker_partition_changes_total", "event" => event).increment(0);
     }
+    for why in ["age", "bytes"] {
+        counter!("retention_days_dropped_total", "why" => why).increment(0);
+    }
+    counter!("archive_failures_total").increment(0);
     failure::count_as("worker_database_errors_total");
     halted(false);
     gauge!("worker_build_info", "version" => build_version).set(1.0);
@@ -113,6 +141,13 @@ pub fn flushed(tally: Tally, matches: u64) {
     counter!("worker_events_dead_lettered_total").increment(tally.dead);
     counter!("worker_events_suppressed_total").increment(tally.suppressed);
     counter!("worker_matches_total").increment(matches);
+}
+
+/// Erasures that are not swept yet with the age of the oldest, and those that are not final.
+pub fn erasures(sweeping: u64, oldest: Duration, provisional: u64) {
+    gauge!("erasures_sweeping").set(precise(sweeping));
+    gauge!("erasures_oldest_sweeping_seconds").set(oldest.as_secs_f64());
+    gauge!("erasures_provisional").set(precise(provisional));
 }
 
 /// The shape of one committed flush.
@@ -178,6 +213,47 @@ pub fn dead_letters(open: u64, oldest: Duration) {
 /// What the continuous audit found at its last look. Each worker reports the same figure.
 pub fn audit(imbalance: i64) {
     gauge!("pipeline_audit_imbalance").set(precise(u64::try_from(imbalance).unwrap_or(0)));
+}
+
+/// What is kept of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// How long ago the oldest day began.
+    pub oldest_seconds: i64,
+    /// In how long a day is dropped for its age.
+    pub next_drop_seconds: i64,
+    /// All days.
+    pub bytes: u64,
+    /// A full day.
+    pub bytes_per_day: u64,
+    /// Days that are out of `events` and not dropped.
+    pub waiting: usize,
+    /// Days that are held.
+    pub held: usize,
+    /// The clock may be wrong.
+    pub clock_doubted: bool,
+}
+
+/// What is kept of events. Each worker reports the same figures, but for the clock, which each compares with its own.
+pub fn kept(kept: Kept) {
+    let signed = |n: i64| precise(u64::try_from(n).unwrap_or(0));
+    gauge!("events_oldest_day_seconds").set(signed(kept.oldest_seconds));
+    gauge!("events_next_drop_seconds").set(signed(kept.next_drop_seconds));
+    gauge!("events_bytes").set(precise(kept.bytes));
+    gauge!("events_day_bytes").set(precise(kept.bytes_per_day));
+    gauge!("events_held_days").set(precise(kept.held as u64));
+    gauge!("retention_waiting_days").set(precise(kept.waiting as u64));
+    gauge!("retention_clock_doubted").set(if kept.clock_doubted { 1.0 } else { 0.0 });
+}
+
+/// A day was dropped.
+pub fn day_dropped(why: &'static str) {
+    counter!("retention_days_dropped_total", "why" => why).increment(1);
+}
+
+/// A day could not be exported.
+pub fn archive_failed() {
+    counter!("archive_failures_total").increment(1);
 }
 
 /// How full a lane's stream is, and how far back it reaches.

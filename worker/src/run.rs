@@ -13,8 +13,10 @@ use tokio::sync::watch;
 
 use crate::attach::AttachError;
 use crate::audit::{Scene, continuous};
+use crate::jobs::clock::{self, Verdict};
 use crate::jobs::leader::Leadership;
-use crate::jobs::{self, backups, dead_letters, lag, partitions, retention, spans, trim};
+use crate::jobs::retention::Rules;
+use crate::jobs::{self, backups, dead_letters, erasure, lag, partitions, retention, spans, trim};
 use crate::own::crew;
 use crate::own::owner::Assignment;
 use crate::settings::Settings;
@@ -24,6 +26,7 @@ use crate::{Problem, http, metrics};
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
 const BACKUPS_INTERVAL: Duration = Duration::from_secs(10);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
+const ERASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
 pub async fn run() -> Result<(), Problem> {
@@ -80,15 +83,22 @@ fn start_jobs(
     let prefix = settings.pipeline.stream_prefix.clone();
     let in_force = layout.clone();
     let lanes = move || Lane::all(&prefix, *in_force.borrow());
-    let (s, p) = (settings.clone(), pool.clone());
+    let p = pool.clone();
     every(stop, "partitions made ahead", settings.job_interval, move || {
-        let (s, p) = (s.clone(), p.clone());
+        let p = p.clone();
         async move {
             let today = jobs::today(&p).await?;
-            lead(&p, "partitions", async || partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
-            lead(&p, "spans", async || spans::note(&p).await.map(|_| ())).await?;
-            let days = s.pipeline.retention_days;
-            lead(&p, "retention", async || retention::drop_expired(&p, today, days).await.map(|_| ())).await
+            lead(&p, "partitions", async |_| partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
+            lead(&p, "spans", async |_| spans::note(&p).await.map(|_| ())).await
+        }
+    });
+    let (s, p) = (settings.clone(), pool.clone());
+    every(stop, "retention", settings.job_interval, move || {
+        let (s, p) = (s.clone(), p.clone());
+        async move {
+            let done = lead(&p, "retention", async |leadership| keep(&p, &s.retention, leadership).await).await;
+            retention::measure::measure(&p, s.retention.limits).await?;
+            done
         }
     });
     let jetstream = lanes::jetstream(stream.client.clone());
@@ -99,19 +109,20 @@ fn start_jobs(
         async move {
             connection.must_be_up()?;
             for lane in lanes {
-                lead(&p, "trim", async || trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
+                lead(&p, "trim", async |_| trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
                     .await?;
             }
             Ok(())
         }
     });
-    let (now, p, connection) = (lanes.clone(), pool.clone(), stream.clone());
+    let (now, s, p, connection) = (lanes.clone(), settings.clone(), pool.clone(), stream.clone());
     every(stop, "audit", settings.audit_interval, move || {
-        let (lanes, p, connection) = (now(), p.clone(), connection.clone());
+        let (lanes, s, p, connection) = (now(), s.clone(), p.clone(), connection.clone());
         async move {
             connection.must_be_up()?;
-            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes };
-            lead(&p, "audit", async || continuous::look(&scene).await).await?;
+            let placeholders = &s.pipeline.placeholders;
+            let scene = Scene { stream: &connection, pool: &p, lanes: &lanes, placeholders };
+            lead(&p, "audit", async |_| continuous::look(&scene).await).await?;
             Ok(continuous::show(&p).await?)
         }
     });
@@ -131,6 +142,15 @@ fn start_jobs(
             Ok(lag::measure(&p, &j, &lanes).await?)
         }
     });
+    let (s, p) = (settings.clone(), pool.clone());
+    every(stop, "erasure", ERASURE_INTERVAL, move || {
+        let (s, p) = (s.clone(), p.clone());
+        async move {
+            let (placeholders, key) = (&s.pipeline.placeholders, s.erasure_signing_key.expose());
+            lead(&p, "erasure", async |_| erasure::run(&p, placeholders, key).await).await?;
+            Ok(erasure::measure(&p).await?)
+        }
+    });
     let p = pool.clone();
     every(stop, "counting dead letters", DEAD_LETTERS_INTERVAL, move || {
         let p = p.clone();
@@ -138,13 +158,28 @@ fn start_jobs(
     });
 }
 
+/// Drops what has expired, if the clock can be believed.
+async fn keep(pool: &PgPool, rules: &Rules, leadership: &Leadership) -> Result<(), Problem> {
+    match clock::look(pool, leadership).await? {
+        Verdict::Day(today) => retention::run(pool, rules, today).await.map(|_| ()),
+        Verdict::Doubted(why) => {
+            tracing::error!("nothing is dropped, because the clock may be wrong: {why}");
+            Ok(())
+        }
+    }
+}
+
 /// Runs a job if nobody else is running it.
-async fn lead<E>(pool: &PgPool, name: &'static str, job: impl AsyncFnOnce() -> Result<(), E>) -> Result<(), Problem>
+async fn lead<E>(
+    pool: &PgPool,
+    name: &'static str,
+    job: impl AsyncFnOnce(&Leadership) -> Result<(), E>,
+) -> Result<(), Problem>
 where
     Problem: From<E>,
 {
     let Some(leadership) = Leadership::take(pool, name).await? else { return Ok(()) };
-    let done = job().await;
+    let done = job(&leadership).await;
     match &done {
         Ok(()) => leadership.give_up().await?,
         Err(_) => leadership.abandon().await,

@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
+use shared::domain::retention::Limits;
 use shared::runtime::settings::pipeline::{self, Pipeline};
-use shared::runtime::settings::{InForce, Mistakes, Reader, Setting};
+use shared::runtime::settings::{InForce, Mistakes, Reader, Secret, Setting};
+
+use crate::erasure::receipt;
+
+use crate::archive::folder::Folder;
+use crate::jobs::retention::Rules;
+use crate::jobs::retention::sweep::Periods;
 
 static WORKER_LISTEN: Setting =
     Setting::new("WORKER_LISTEN", "127.0.0.1:4101", "address of /livez, /readyz and /metrics; port 0 takes a free one");
@@ -31,6 +38,31 @@ static REPLAY_WINDOW: Setting = Setting::new(
 );
 static JOB_INTERVAL: Setting =
     Setting::new("JOB_INTERVAL_SECONDS", "3600", "how often event partitions are made ahead and expired ones dropped");
+static RETENTION_BYTES: Setting = Setting::new(
+    "RETENTION_BYTES",
+    "0",
+    "the oldest days of events go until all are smaller than this, with indexes, but never the last 8; 0: no limit",
+);
+static MATCHES_DAYS: Setting = Setting::new(
+    "MATCHES_DAYS",
+    "400",
+    "how long matches and conversions are kept of campaigns without a frequency cap; with one, all are",
+);
+static DEAD_LETTERS_DAYS: Setting = Setting::new(
+    "DEAD_LETTERS_DAYS",
+    "90",
+    "how long dead letters are kept after they were driven again or discarded; open ones stay",
+);
+static CHANGES_DAYS: Setting = Setting::new(
+    "CHANGES_DAYS",
+    "1100",
+    "how long the history of campaigns, segments and flags is kept; the last change of each stays",
+);
+static ARCHIVE_DIR: Setting = Setting::new(
+    "ARCHIVE_DIR",
+    "",
+    "folder that each day is exported to before it is dropped; one that all workers share; empty: no export",
+);
 static TRIM_INTERVAL: Setting =
     Setting::new("TRIM_INTERVAL_SECONDS", "10", "how often processed messages are trimmed from the stream");
 static AUDIT_INTERVAL: Setting = Setting::new(
@@ -39,8 +71,15 @@ static AUDIT_INTERVAL: Setting = Setting::new(
     "how often the continuous audit compares the stream with the books (`pipeline_audit_imbalance`)",
 );
 
+static ERASURE_SIGNING_KEY: Setting = Setting::new(
+    "ERASURE_SIGNING_KEY",
+    "",
+    "Ed25519 key that receipts of erasures are signed with (`openssl rand -base64 32`), the same for all workers; without it one is made and kept in the database",
+)
+.secret();
+
 /// Every setting of this group, for the table and `.env.example`.
-pub static ALL: [&Setting; 12] = [
+pub static ALL: [&Setting; 18] = [
     &WORKER_LISTEN,
     &WORKER_NAME,
     &FLUSHERS,
@@ -51,8 +90,14 @@ pub static ALL: [&Setting; 12] = [
     &SESSION_LOCK,
     &REPLAY_WINDOW,
     &JOB_INTERVAL,
+    &RETENTION_BYTES,
+    &MATCHES_DAYS,
+    &DEAD_LETTERS_DAYS,
+    &CHANGES_DAYS,
+    &ARCHIVE_DIR,
     &TRIM_INTERVAL,
     &AUDIT_INTERVAL,
+    &ERASURE_SIGNING_KEY,
 ];
 
 /// Everything the worker is told.
@@ -80,10 +125,14 @@ pub struct Settings {
     pub replay_window: Duration,
     /// Interval of the partition jobs.
     pub job_interval: Duration,
+    /// What is kept, and what becomes of the rest.
+    pub retention: Rules,
     /// Interval of the trimming job.
     pub trim_interval: Duration,
     /// Interval of the continuous audit.
     pub audit_interval: Duration,
+    /// Signs receipts of erasures; empty: the database's own.
+    pub erasure_signing_key: Secret,
 }
 
 impl Settings {
@@ -92,6 +141,7 @@ impl Settings {
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let pipeline = Pipeline::read(&mut reader);
         let listen = reader.text(&WORKER_LISTEN);
+        let retention = rules(&mut reader, pipeline.retention_days);
         let settings = Self {
             pipeline,
             listen: listen.parse().unwrap_or_else(|_| {
@@ -107,9 +157,14 @@ impl Settings {
             session_lock: reader.flag(&SESSION_LOCK),
             replay_window: reader.duration(&REPLAY_WINDOW),
             job_interval: reader.duration(&JOB_INTERVAL),
+            retention,
             trim_interval: reader.duration(&TRIM_INTERVAL),
             audit_interval: reader.duration(&AUDIT_INTERVAL),
+            erasure_signing_key: reader.text(&ERASURE_SIGNING_KEY).into(),
         };
+        if let Err(wrong) = receipt::seed_of(settings.erasure_signing_key.expose()) {
+            reader.mistake(wrong.to_string());
+        }
         for (setting, value) in [
             (&LEASE, settings.lease),
             (&JOB_INTERVAL, settings.job_interval),
@@ -119,6 +174,11 @@ impl Settings {
             if value < Duration::from_millis(500) {
                 reader.mistake(format!("{} must be at least 0.5", setting.name));
             }
+        }
+        if settings.job_interval > Duration::from_secs(86_400) {
+            reader.mistake(
+                "JOB_INTERVAL_SECONDS must be at most 86400: partitions are made a week ahead, and dropped by the day",
+            );
         }
         if settings.flush_age > settings.lease / 2 {
             reader.mistake("FLUSH_AGE_MILLISECONDS must be below half of LEASE_SECONDS");
@@ -133,6 +193,19 @@ impl Settings {
         in_force.log();
         Ok(settings)
     }
+}
+
+fn rules(reader: &mut Reader, days: u16) -> Rules {
+    let bytes = reader.number(&RETENTION_BYTES, 0..=1 << 60);
+    let mut period = |setting, least| u16::try_from(reader.number(setting, least..=3_650)).unwrap_or(u16::MAX);
+    let periods = Periods {
+        // No goal looks back further.
+        matches: period(&MATCHES_DAYS, 90),
+        dead_letters: period(&DEAD_LETTERS_DAYS, 1),
+        changes: period(&CHANGES_DAYS, 1),
+    };
+    let archive = Some(reader.text(&ARCHIVE_DIR)).filter(|path| !path.is_empty()).map(Folder::new);
+    Rules { limits: Limits { days, bytes }, periods, archive }
 }
 
 /// All settings of the program, shared ones first.

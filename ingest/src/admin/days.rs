@@ -25,7 +25,7 @@ impl Days {
     /// Those from `oldest` on, and those that are held although they are older.
     pub async fn read(connection: &mut PgConnection, oldest: NaiveDate) -> Result<Self, sqlx::Error> {
         let rows = sqlx::query_as::<_, (NaiveDate, Option<_>, Option<_>)>(
-            r"SELECT d.day, min(s.first_at), max(s.last_at)
+            r"/* days.read */ SELECT d.day, min(s.first_at), max(s.last_at)
                 FROM (SELECT to_date(substr(c.relname, 8), 'YYYYMMDD') AS day
                         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                        WHERE i.inhparent = 'events'::regclass AND c.relname ~ '^events_\d{8}$') d

@@ -92,7 +92,7 @@ pub struct Done {
 pub async fn list(State(app): State<Arc<App>>) -> Response {
     let list = async {
         let read = |pool: PgPool| async move {
-            let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created_at DESC, id");
+            let sql = format!("/* keys.list */ SELECT {COLUMNS} FROM api_keys ORDER BY created_at DESC, id");
             sqlx::query_as::<_, Shown>(&sql).fetch_all(&pool).await
         };
         let keys = app.database.run(read).await?;
@@ -162,7 +162,7 @@ pub async fn revoke(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
     let revoke = async {
         let id: Uuid = id.parse().map_err(|_| not_found())?;
         let revoke = |pool: PgPool| async move {
-            let sql = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1";
+            let sql = "/* keys.revoke */ UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1";
             sqlx::query(sql).bind(id).execute(&pool).await
         };
         if app.database.run(revoke).await?.rows_affected() == 0 {
@@ -182,9 +182,11 @@ async fn insert(
 ) -> Result<Option<Shown>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     // Two at once must not both find room. Reading keys goes on.
-    sqlx::query("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
+    sqlx::query("/* keys.insert.api_keys */ LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await?;
     let sql = format!(
-        "INSERT INTO api_keys (name, role, hash, identity_secret, events_per_second, bytes_per_second, burst_seconds)
+        "/* keys.insert.api_keys.2 */ INSERT INTO api_keys (name, role, hash, identity_secret, events_per_second, bytes_per_second, burst_seconds)
          SELECT $1, $2, $3, $4, $5, $6, $7
           WHERE (SELECT count(*) FROM api_keys WHERE name = $1 AND revoked_at IS NULL) < $8 RETURNING {COLUMNS}"
     );
@@ -213,7 +215,7 @@ async fn update(pool: PgPool, id: Uuid, asked: Change, fresh: String) -> Result<
     }
     let limits = asked.limits.unwrap_or_default();
     let sql = format!(
-        "UPDATE api_keys SET
+        "/* keys.update */ UPDATE api_keys SET
             events_per_second = CASE WHEN $2 THEN $3 ELSE events_per_second END,
             bytes_per_second = CASE WHEN $2 THEN $4 ELSE bytes_per_second END,
             burst_seconds = CASE WHEN $2 THEN $5 ELSE burst_seconds END,

@@ -4,7 +4,9 @@
 //! flags alike, from a [`resource`] that says what is special about each ([`campaigns`], [`segments`], [`features`]);
 //! [`edit`] writes them, [`if_match`] guards against lost changes, [`history`] lists changes and goes back. The others show
 //! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
-//! [`letter_actions`] drive these again or discard them; and [`keys`] makes and revokes keys.
+//! [`letter_actions`] drive these again or discard them; [`erasure_actions`] erase people, [`erasures`] are the receipts, and [`user_export`] hands out
+//! all that is stored of somebody;
+//! and [`keys`] makes and revokes keys.
 //!
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
@@ -13,6 +15,9 @@ pub mod days;
 pub mod dead_letters;
 pub mod documents;
 pub mod edit;
+pub mod erasure_actions;
+pub mod erasure_request;
+pub mod erasures;
 pub mod events;
 pub mod features;
 pub mod gate;
@@ -31,4 +36,5 @@ pub mod segments;
 pub mod sent;
 pub mod standing;
 pub mod stored_events;
+pub mod user_export;
 pub mod users;

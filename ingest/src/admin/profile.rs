@@ -144,13 +144,13 @@ async fn answer(app: &App, id: String, query: &Query<'_>) -> Result<Response, Pr
 
 async fn read(pool: PgPool, kind: KeyKind, id: String, mut filter: Filter) -> Result<Known, sqlx::Error> {
     let mut moment = moment(&pool).await?;
-    let user = "SELECT id, traits::text AS traits, created_at, updated_at FROM users WHERE kind = $1 AND id = $2";
+    let user = "/* profile.read.users */ SELECT id, traits::text AS traits, created_at, updated_at FROM users WHERE kind = $1 AND id = $2";
     let user = sqlx::query_as(user).bind(kind.as_str()).bind(&id).fetch_optional(&mut *moment).await?;
     let links = links(&mut moment, kind, &id).await?;
     filter.ids = Some(stored_events::linked_ids(&mut moment, &id).await?);
     let events = stored_events::page(&mut moment, &filter, None, Some(LATEST + 1), 0).await?;
     let matches = sqlx::query_as(
-        "SELECT m.event_id, m.campaign_id, c.document ->> 'name' AS campaign_name, m.campaign_version, m.variant,
+        "/* profile.read.matches */ SELECT m.event_id, m.campaign_id, c.document ->> 'name' AS campaign_name, m.campaign_version, m.variant,
                 m.disposition, coalesce(m.received_at, m.matched_at) AS at
            FROM matches m LEFT JOIN campaigns c ON c.id = m.campaign_id
           WHERE m.user_id = $1 AND m.user_kind = $2 ORDER BY at DESC, m.campaign_id LIMIT $3",
@@ -166,11 +166,11 @@ async fn read(pool: PgPool, kind: KeyKind, id: String, mut filter: Filter) -> Re
 
 async fn links(connection: &mut PgConnection, kind: KeyKind, id: &str) -> Result<Links, sqlx::Error> {
     let (anonymous, user) = match kind {
-        KeyKind::User => ("SELECT anonymous_id FROM identity_links WHERE user_id = $1 ORDER BY linked_at", None),
+        KeyKind::User => ("/* profile.links.identity_links */ SELECT anonymous_id FROM identity_links WHERE user_id = $1 ORDER BY linked_at", None),
         KeyKind::Anonymous => (
-            "SELECT l.anonymous_id FROM identity_links l JOIN identity_links mine USING (user_id)
+            "/* profile.links.identity_links.2 */ SELECT l.anonymous_id FROM identity_links l JOIN identity_links mine USING (user_id)
               WHERE mine.anonymous_id = $1 AND l.anonymous_id <> $1 GROUP BY 1 ORDER BY min(l.linked_at)",
-            Some("SELECT user_id FROM identity_links WHERE anonymous_id = $1 ORDER BY linked_at"),
+            Some("/* profile.links.identity_links.3 */ SELECT user_id FROM identity_links WHERE anonymous_id = $1 ORDER BY linked_at"),
         ),
     };
     let anonymous_ids = sqlx::query_scalar(anonymous).bind(id).fetch_all(&mut *connection).await?;

@@ -82,7 +82,7 @@ impl Scan {
 
     async fn chunk(&self, connection: &mut PgConnection) -> Result<Vec<User>, sqlx::Error> {
         sqlx::query_as(
-            "SELECT id, traits::text AS traits, created_at, updated_at FROM users
+            "/* scan.chunk */ SELECT id, traits::text AS traits, created_at, updated_at FROM users
               WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3",
         )
         .bind(self.kind.as_str())

@@ -115,7 +115,7 @@ async fn page_of(
     offset: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let mut query = QueryBuilder::new(
-        r#"SELECT id, type AS kind, user_id, anonymous_id, event, message_id, event_id, "timestamp", original_timestamp,
+        r#"/* stored_events.page_of */ SELECT id, type AS kind, user_id, anonymous_id, event, message_id, event_id, "timestamp", original_timestamp,
                   received_at, source, flags, properties::text AS properties, traits::text AS traits FROM events"#,
     );
     narrow(&mut query, filter, days);
@@ -140,11 +140,12 @@ pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<Opt
         if left == 0 {
             return Ok(None);
         }
-        sqlx::query("SELECT set_config('statement_timeout', $1, true)")
+        sqlx::query("/* stored_events.count.events */ SELECT set_config('statement_timeout', $1, true)")
             .bind(left.to_string())
             .execute(&mut *connection)
             .await?;
-        let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM events");
+        let mut query =
+            QueryBuilder::new("/* stored_events.count.events.2 */ SELECT count(*) FROM (SELECT 1 FROM events");
         narrow(&mut query, filter, &piece);
         query.push(" LIMIT ").push_bind(COUNT_LIMIT - total).push(") AS counted");
         match query.build_query_scalar::<i64>().fetch_one(&mut *connection).await {
@@ -163,7 +164,7 @@ pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<Opt
 /// A device that many share has many users: not all of them are looked at.
 pub async fn linked_ids(connection: &mut PgConnection, id: &str) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(
-        "WITH people AS (SELECT $1::text AS id UNION SELECT user_id FROM identity_links WHERE anonymous_id = $1)
+        "/* stored_events.linked_ids */ WITH people AS (SELECT $1::text AS id UNION SELECT user_id FROM identity_links WHERE anonymous_id = $1)
          SELECT id FROM people
           UNION SELECT l.anonymous_id FROM identity_links l JOIN people p ON p.id = l.user_id
           LIMIT 1000",

@@ -109,7 +109,9 @@ async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
 
 async fn read(pool: PgPool, wanted: Wanted) -> Result<(Vec<User>, i64), sqlx::Error> {
     let mut moment = moment(&pool).await?;
-    let mut page = QueryBuilder::new("SELECT id, traits::text AS traits, created_at, updated_at FROM users");
+    let mut page = QueryBuilder::new(
+        "/* users.read.users */ SELECT id, traits::text AS traits, created_at, updated_at FROM users",
+    );
     narrow(&mut page, &wanted);
     if let Some(id) = &wanted.after {
         page.push(" AND id > ").push_bind(id.clone());
@@ -117,7 +119,7 @@ async fn read(pool: PgPool, wanted: Wanted) -> Result<(Vec<User>, i64), sqlx::Er
     page.push(" ORDER BY id LIMIT ").push_bind(wanted.limit).push(" OFFSET ").push_bind(wanted.offset);
     let rows = page.build_query_as().fetch_all(&mut *moment).await?;
 
-    let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM users");
+    let mut count = QueryBuilder::new("/* users.read.users.2 */ SELECT count(*) FROM (SELECT 1 FROM users");
     narrow(&mut count, &wanted);
     count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
     let total = count.build_query_scalar().fetch_one(&mut *moment).await?;

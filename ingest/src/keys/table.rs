@@ -71,7 +71,7 @@ impl From<Limits> for OwnAllowance {
 
 async fn read(pool: &PgPool) -> Result<HashMap<KeyHash, StoredKey>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT name, role, hash, events_per_second, bytes_per_second, burst_seconds, identity_secret
+        "/* table.read */ SELECT name, role, hash, events_per_second, bytes_per_second, burst_seconds, identity_secret
            FROM api_keys WHERE revoked_at IS NULL",
     )
     .fetch_all(pool)

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 use shared::domain::document;
 
+use crate::admin::erasure_request::{MOST_PEOPLE, REASON_BYTES};
 use crate::admin::letter_request::{DEFAULT_LETTERS, MOST_LETTERS};
 use crate::fair_use::meter::MOST_PER_SECOND;
 
@@ -38,7 +39,26 @@ pub fn all() -> Vec<(&'static str, Value)> {
             "DeadLetterDiscard",
             dead_letters("why", &json!({"type": "string", "description": "For the mark on the letters."})),
         ),
+        ("ErasureRequest", people(true)),
+        ("ConsentRenewal", people(false)),
     ]
+}
+
+/// Who is meant, in one of three ways.
+fn people(is_erasure: bool) -> Value {
+    let mut properties = json!({
+        "user_id": {"type": "string", "minLength": 1, "maxLength": 255},
+        "anonymous_id": {"type": "string", "minLength": 1, "maxLength": 255, "description": "A visitor that nobody logged in as."},
+        "users": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_PEOPLE, "description": "Several user ids."},
+        "reason": {"type": "string", "maxLength": REASON_BYTES, "description": "A ticket number, for example; kept in the receipt."},
+    });
+    if is_erasure {
+        properties["mode"] = json!({"enum": ["delete", "anonymise"], "default": "delete"});
+        properties["keep_properties"] = json!({"type": "array", "items": {"type": "string"},
+            "description": "Properties that anonymised events keep; none without it."});
+    }
+    let one_of: Vec<Value> = ["user_id", "anonymous_id", "users"].map(|name| json!({"required": [name]})).to_vec();
+    json!({"type": "object", "properties": properties, "oneOf": one_of, "additionalProperties": false, "example": {"user_id": "ada"}})
 }
 
 fn campaign() -> Value {

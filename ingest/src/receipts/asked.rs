@@ -78,6 +78,12 @@ impl Asked {
         })
     }
 
+    /// Whose event it was; `None` for a stranger, or when only an id of ours is given.
+    #[must_use]
+    pub fn key(&self) -> Option<UserKey<'_>> {
+        UserKey::of(self.user_id.as_deref(), self.anonymous_id.as_deref(), &self.placeholders)
+    }
+
     /// Is an event with these ids theirs?
     #[must_use]
     pub fn is_theirs(&self, user_id: Option<&str>, anonymous_id: Option<&str>) -> bool {

@@ -55,7 +55,7 @@ pub async fn read(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Dead>, sqlx::Error> {
     let sql = format!(
-        "SELECT {COLUMNS}, payload FROM dead_letters WHERE ($1::integer IS NULL OR partition = $1) ORDER BY id DESC LIMIT $2"
+        "/* dead.read */ SELECT {COLUMNS}, payload FROM dead_letters WHERE ($1::integer IS NULL OR partition = $1) ORDER BY id DESC LIMIT $2"
     );
     let letters: Vec<Letter> =
         sqlx::query_as(&sql).bind(asked.partition.map(i32::from)).bind(MOST_LETTERS).fetch_all(connection).await?;

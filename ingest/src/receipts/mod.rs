@@ -5,12 +5,13 @@
 //! was sent, makes it one look-up; without it the user's latest [`stored::MOST_EVENTS`] events are looked through. A write key is told
 //! only of events that came with a key of its name.
 //!
-//! The answer is `{message_id, status, stored, queued, dead, complete[, notes]}`:
+//! The answer is `{message_id, status, stored, queued, dead[, suppressed], complete[, notes]}`:
 //! - `stored`: its row, with the campaigns it matched and how many copies of it were dropped since (`duplicates`);
 //! - `queued`: where it waits in the stream, behind how many messages; with `duplicate: true` when it is stored already;
-//! - `dead`: why it could not be stored, and whether it was driven through the stream again since, or discarded.
+//! - `dead`: why it could not be stored, and whether it was driven through the stream again since, or discarded;
+//! - `suppressed`: the user was erased, so no event of them is stored, whether this one came or not.
 //!
-//! `status` is the first that holds of `stored`, `queued`, `dead`; 404 when none does. Everything is as of one moment: positions and
+//! `status` is the first that holds of `stored`, `queued`, `dead`, `suppressed`; 404 when none does. Everything is as of one moment: positions and
 //! rows are read in one snapshot, and what is not in it must lie behind these positions in the stream ([`queued`]). Where not
 //! everything could be looked at, `complete` is false, `notes` say why, and an event that was not found is `unknown`.
 //! An event may have several entries: other types or hours under one message id are other events.
@@ -19,6 +20,7 @@ pub mod asked;
 pub mod dead;
 pub mod queued;
 pub mod stored;
+pub mod suppressed;
 
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ use self::asked::Asked;
 use self::dead::Dead;
 use self::queued::Queued;
 use self::stored::Stored;
+use self::suppressed::Suppressed;
 use crate::app::App;
 use crate::database::moment;
 use crate::intake::ok;
@@ -45,11 +48,14 @@ use crate::query::Query;
 #[derive(Debug, Serialize, ToSchema)]
 struct Receipt<'a> {
     message_id: &'a str,
-    /// `stored`, `queued`, `dead`, or `unknown` when not everything could be looked at.
+    /// `stored`, `queued`, `dead`, `suppressed`, or `unknown` when not everything could be looked at.
     status: &'static str,
     stored: Vec<Stored>,
     queued: Vec<Queued>,
     dead: Vec<Dead>,
+    /// The user was erased: no event of them is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed: Option<Suppressed>,
     /// Everything was looked at.
     complete: bool,
     /// What was not.
@@ -60,7 +66,7 @@ struct Receipt<'a> {
 /// Where is my event?
 ///
 /// What became of an event: `stored` with the campaigns it matched and how many copies of it were dropped, `queued` with its place in the
-/// stream, or `dead` with the reason. Without `timestamp` the user's latest 10,000 events are looked through. A write key is told
+/// stream, `dead` with the reason, or `suppressed` because the user was erased. Without `timestamp` the user's latest 10,000 events are looked through. A write key is told
 /// only of events that came with a key of its name.
 #[utoipa::path(
     get, path = "/v1/events/{message_id}", operation_id = "receipt", tag = "Events",
@@ -88,7 +94,7 @@ async fn answer(app: &App, name: &str, headers: &HeaderMap, query: Option<&str>)
     let asked = Arc::new(Asked::read(app, name, &caller, headers, &query)?);
 
     let of = Arc::clone(&asked);
-    let (stored, dead, positions, mut notes) = app
+    let (stored, dead, suppressed, positions, mut notes) = app
         .database
         .run(move |pool: PgPool| async move {
             let mut notes = Vec::new();
@@ -96,8 +102,9 @@ async fn answer(app: &App, name: &str, headers: &HeaderMap, query: Option<&str>)
             let positions = queued::positions(&mut moment, &of).await?;
             let stored = stored::read(&mut moment, &of, &mut notes).await?;
             let dead = dead::read(&mut moment, &of, &mut notes).await?;
+            let suppressed = suppressed::read(&mut moment, &of).await?;
             moment.commit().await?;
-            Ok((stored, dead, positions, notes))
+            Ok((stored, dead, suppressed, positions, notes))
         })
         .await?;
     let mut queued = queued::find(app, &asked, &positions, &mut notes).await;
@@ -105,13 +112,27 @@ async fn answer(app: &App, name: &str, headers: &HeaderMap, query: Option<&str>)
         waiting.duplicate = stored.iter().any(|row| row.id == waiting.id);
     }
 
-    let found = [("stored", !stored.is_empty()), ("queued", !queued.is_empty()), ("dead", !dead.is_empty())];
+    let found = [
+        ("stored", !stored.is_empty()),
+        ("queued", !queued.is_empty()),
+        ("dead", !dead.is_empty()),
+        ("suppressed", suppressed.is_some()),
+    ];
     let status = match found.iter().find(|(_, holds)| *holds) {
         Some((status, _)) => *status,
         None if notes.is_empty() => return Err(not_found()),
         None => "unknown",
     };
-    ok(&Receipt { message_id: &asked.name, status, stored, queued, dead, complete: notes.is_empty(), notes })
+    ok(&Receipt {
+        message_id: &asked.name,
+        status,
+        stored,
+        queued,
+        dead,
+        suppressed,
+        complete: notes.is_empty(),
+        notes,
+    })
 }
 
 fn not_found() -> Problem {

@@ -45,7 +45,8 @@ pub struct Queued {
 
 /// How far each partition is committed: `(partition, last_seq)`, of the one that is asked about, or of all.
 pub async fn positions(connection: &mut PgConnection, asked: &Asked) -> Result<Vec<(u16, u64)>, sqlx::Error> {
-    let sql = "SELECT partition, last_seq FROM partitions WHERE $1::integer IS NULL OR partition = $1";
+    let sql =
+        "/* queued.positions */ SELECT partition, last_seq FROM partitions WHERE $1::integer IS NULL OR partition = $1";
     let rows: Vec<(i32, i64)> = sqlx::query_as(sql).bind(asked.partition.map(i32::from)).fetch_all(connection).await?;
     Ok(rows.into_iter().filter_map(|(p, seq)| Some((u16::try_from(p).ok()?, u64::try_from(seq).ok()?))).collect())
 }

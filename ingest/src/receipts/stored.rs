@@ -81,7 +81,7 @@ pub async fn read(
         asked.is_theirs(row.user_id.as_deref(), row.anonymous_id.as_deref()) && asked.may_see(&row.source)
     });
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let sql = "SELECT event_id, campaign_id, campaign_version, variant, disposition, matched_at FROM matches
+    let sql = "/* stored.read.matches */ SELECT event_id, campaign_id, campaign_version, variant, disposition, matched_at FROM matches
                 WHERE event_id = ANY($1) ORDER BY position";
     for row in sqlx::query(sql).bind(&ids).fetch_all(&mut *connection).await? {
         let event_id: Uuid = row.try_get("event_id")?;
@@ -89,7 +89,7 @@ pub async fn read(
             stored.matched.push(Match::from_row(&row)?);
         }
     }
-    let sql = "SELECT event_id, copies, last_received_at FROM duplicates WHERE event_id = ANY($1)";
+    let sql = "/* stored.read.duplicates */ SELECT event_id, copies, last_received_at FROM duplicates WHERE event_id = ANY($1)";
     for row in sqlx::query(sql).bind(&ids).fetch_all(connection).await? {
         let event_id: Uuid = row.try_get("event_id")?;
         if let Some(stored) = rows.iter_mut().find(|stored| stored.id == event_id) {
@@ -106,7 +106,7 @@ async fn by_id(connection: &mut PgConnection, asked: &Asked) -> Result<Vec<Store
     }
     let days: Vec<_> = asked.ids.iter().map(|id| client_day(*id).unwrap_or_default()).collect();
     let sql = format!(
-        r#"SELECT {COLUMNS} FROM events
+        r#"/* stored.by_id */ SELECT {COLUMNS} FROM events
             WHERE (day, id) IN (SELECT * FROM unnest($1::date[], $2::uuid[])
                                  UNION ALL SELECT received_day, id FROM late_ids WHERE id = ANY($2))
               AND day >= $3 ORDER BY "timestamp" DESC"#
@@ -122,7 +122,7 @@ async fn by_user(
 ) -> Result<Vec<Stored>, sqlx::Error> {
     let user = asked.user_id.as_ref().or(asked.anonymous_id.as_ref());
     let sql = format!(
-        r#"WITH latest AS MATERIALIZED (
+        r#"/* stored.by_user */ WITH latest AS MATERIALIZED (
                SELECT {COLUMNS} FROM events WHERE day >= $1 AND coalesce(user_id, anonymous_id) = $2
                 ORDER BY "timestamp" DESC LIMIT $3)
            SELECT *, (SELECT count(*) FROM latest) AS seen FROM (SELECT true) AS always

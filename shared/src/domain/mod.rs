@@ -4,6 +4,7 @@
 //! tested with plain calls. Neighbours: [`crate::stream`] and [`crate::store`] are the edges that carry these types.
 
 pub mod campaign;
+pub mod control;
 pub mod day;
 pub mod document;
 pub mod event;
@@ -18,9 +19,12 @@ pub mod message;
 pub mod outcome;
 pub mod raw_object;
 pub mod redrive;
+pub mod retention;
+pub mod rollup;
 pub mod rules;
 pub mod segment;
 pub mod timestamp;
+pub mod tombstone;
 pub mod traits;
 pub mod user_key;
 pub mod violation;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::control::Control;
 use super::event::{Event, EventType, Flags};
 use super::layout::Layout;
 use super::message::{self, PLAIN_VERSION, SPECIAL_VERSION};
@@ -63,7 +64,13 @@ pub fn read(payload: &Bytes, layout: Layout, placeholders: &Placeholders) -> Res
                     again.identifies.extend(identify(&event, placeholders));
                     partition(&event, layout, placeholders)
                 }
-                Err(_) => segment.partition % layout.partitions.max(1),
+                Err(_) => match Control::parse(&line).ok().filter(|_| Control::is_one(&line)) {
+                    Some(control) => {
+                        again.version = PLAIN_VERSION.max(SPECIAL_VERSION);
+                        control.request().key().partition(layout.partitions)
+                    }
+                    None => segment.partition % layout.partitions.max(1),
+                },
             };
             again.lines.push((partition, line));
         }

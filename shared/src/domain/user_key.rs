@@ -3,6 +3,7 @@
 //! A partition is a unit of ownership: all events of one user key lie in one partition, in order of arrival, and one
 //! worker at a time applies them. The hash must never change while a stream lives: a new cut needs `worker repartition`.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The identity that order, profile and matches belong to: `user_id` if there is one, else `anonymous_id`.
@@ -15,7 +16,8 @@ pub struct UserKey<'a> {
 }
 
 /// The two id spaces; the same text in each is two different people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyKind {
     /// A known user.
     User,
@@ -86,6 +88,11 @@ impl Placeholders {
     #[must_use]
     pub fn new(ids: impl IntoIterator<Item = String>) -> Self {
         Self(ids.into_iter().filter(|id| !id.is_empty()).collect())
+    }
+
+    /// All of them, the empty one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once("").chain(self.0.iter().map(String::as_str))
     }
 
     /// Is this id one of them?

@@ -53,7 +53,7 @@ pub struct Loader {
 
 /// The current version of the catalog, and where it counts.
 pub async fn version(connection: &mut PgConnection) -> Result<(i64, Incarnation), sqlx::Error> {
-    let query = "SELECT version, concat_ws('/', (SELECT oid FROM pg_database WHERE datname = current_database()),
+    let query = "/* catalog.version */ SELECT version, concat_ws('/', (SELECT oid FROM pg_database WHERE datname = current_database()),
                                                 pg_postmaster_start_time(), tableoid::oid) FROM catalog";
     sqlx::query_as(query).fetch_one(connection).await
 }
@@ -100,20 +100,23 @@ impl Loader {
     /// Reads everything that changed.
     pub async fn read(&mut self) -> Result<Snapshot, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
+        sqlx::query("/* catalog.read.campaigns */ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .execute(&mut *transaction)
+            .await?;
         let (version, incarnation) = version(&mut transaction).await?;
         if self.incarnation != incarnation {
             self.known.clear();
             self.incarnation.clone_from(&incarnation);
         }
         // The transaction that wrote a row tells one state of it from every other, whoever wrote it and how.
-        let marks: Vec<(String, String)> =
-            sqlx::query_as("SELECT id, xmin::text FROM campaigns ORDER BY position DESC")
-                .fetch_all(&mut *transaction)
-                .await?;
+        let marks: Vec<(String, String)> = sqlx::query_as(
+            "/* catalog.read.campaigns.2 */ SELECT id, xmin::text FROM campaigns ORDER BY position DESC",
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
         let changed = |(id, mark): &&(String, String)| self.known.get(id).is_none_or(|(known, _)| known != mark);
         let changed: Vec<(String, String)> = marks.iter().filter(changed).cloned().collect();
-        let query = format!("SELECT {COLUMNS} FROM campaigns WHERE id = ANY($1)");
+        let query = format!("/* catalog.read.campaigns.3 */ SELECT {COLUMNS} FROM campaigns WHERE id = ANY($1)");
         for chunk in changed.chunks(CHUNK) {
             let ids: Vec<&str> = chunk.iter().map(|(id, _)| id.as_str()).collect();
             let rows: Vec<Stored> = sqlx::query_as(&query).bind(&ids).fetch_all(&mut *transaction).await?;
@@ -162,7 +165,7 @@ impl Loader {
 }
 
 async fn all(connection: &mut PgConnection, table: &str) -> Result<Vec<Stored>, sqlx::Error> {
-    sqlx::query_as(&format!("SELECT {COLUMNS} FROM {table}")).fetch_all(connection).await
+    sqlx::query_as(&format!("/* catalog.all */ SELECT {COLUMNS} FROM {table}")).fetch_all(connection).await
 }
 
 /// A channel that starts with an empty snapshot, for [`Loader::keep_current`].

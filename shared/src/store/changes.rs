@@ -32,7 +32,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Change>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT version, action, changed_by, changed_at, before::text AS before, after::text AS after FROM changes
+        "/* changes.list */ SELECT version, action, changed_by, changed_at, before::text AS before, after::text AS after FROM changes
           WHERE collection = $1 AND entity_id = $2 AND ($3::bigint IS NULL OR version < $3)
           ORDER BY version DESC LIMIT $4",
     )
@@ -46,11 +46,13 @@ pub async fn list(
 
 /// The version that the latest change made; `None` when there was none.
 pub async fn latest_version(pool: &PgPool, collection: &Collection, id: &str) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar("SELECT max(version) FROM changes WHERE collection = $1 AND entity_id = $2")
-        .bind(collection.table())
-        .bind(id)
-        .fetch_one(pool)
-        .await
+    sqlx::query_scalar(
+        "/* changes.latest_version */ SELECT max(version) FROM changes WHERE collection = $1 AND entity_id = $2",
+    )
+    .bind(collection.table())
+    .bind(id)
+    .fetch_one(pool)
+    .await
 }
 
 /// The document as it was in a version, as JSON; `None` when there was no such version, or it was a deletion.
@@ -61,13 +63,18 @@ pub async fn document_of(
     collection: &Collection,
     (id, version): (&str, i64),
 ) -> Result<Option<String>, sqlx::Error> {
-    let known = "SELECT after FROM changes WHERE collection = $1 AND entity_id = $2 AND version = $3";
-    let followed = "SELECT before FROM changes WHERE collection = $1 AND entity_id = $2 AND version - 1 = $3";
-    let current = format!("SELECT document FROM {} WHERE id = $2 AND version = $3", collection.table());
-    sqlx::query_scalar(&format!("SELECT coalesce(({known}), ({followed}), ({current}))::text"))
-        .bind(collection.table())
-        .bind(id)
-        .bind(version)
-        .fetch_one(pool)
-        .await
+    let known = "/* changes.document_of.changes */ SELECT after FROM changes WHERE collection = $1 AND entity_id = $2 AND version = $3";
+    let followed = "/* changes.document_of.changes.2 */ SELECT before FROM changes WHERE collection = $1 AND entity_id = $2 AND version - 1 = $3";
+    let current = format!(
+        "/* changes.document_of.database */ SELECT document FROM {} WHERE id = $2 AND version = $3",
+        collection.table()
+    );
+    sqlx::query_scalar(&format!(
+        "/* changes.document_of.database.2 */ SELECT coalesce(({known}), ({followed}), ({current}))::text"
+    ))
+    .bind(collection.table())
+    .bind(id)
+    .bind(version)
+    .fetch_one(pool)
+    .await
 }

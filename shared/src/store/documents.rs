@@ -87,13 +87,14 @@ pub struct Wanted {
 impl Collection {
     /// One document.
     pub async fn read(&self, pool: &PgPool, id: &str) -> Result<Option<Stored>, sqlx::Error> {
-        let sql = format!("SELECT {COLUMNS} FROM {} WHERE id = $1", self.table);
+        let sql = format!("/* documents.read */ SELECT {COLUMNS} FROM {} WHERE id = $1", self.table);
         sqlx::query_as(&sql).bind(id).fetch_optional(pool).await
     }
 
     /// A page of the documents.
     pub async fn list(&self, connection: &mut PgConnection, wanted: &Wanted) -> Result<Vec<Stored>, sqlx::Error> {
-        let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM {} WHERE true", self.table));
+        let mut query =
+            QueryBuilder::new(format!("/* documents.list */ SELECT {COLUMNS} FROM {} WHERE true", self.table));
         narrow(&mut query, wanted);
         if let Some(position) = wanted.before {
             query.push(" AND position < ").push_bind(position);
@@ -105,7 +106,8 @@ impl Collection {
 
     /// How many there are in all pages.
     pub async fn count(&self, connection: &mut PgConnection, wanted: &Wanted) -> Result<i64, sqlx::Error> {
-        let mut query = QueryBuilder::new(format!("SELECT count(*) FROM {} WHERE true", self.table));
+        let mut query =
+            QueryBuilder::new(format!("/* documents.count */ SELECT count(*) FROM {} WHERE true", self.table));
         narrow(&mut query, wanted);
         query.build_query_scalar().fetch_one(connection).await
     }
@@ -122,7 +124,7 @@ impl Collection {
         let (status, its_status) = self.status("$2");
         let logged = self.logged("'create'", "$3", "NULL", "document", "version");
         let sql = format!(
-            "WITH written AS (
+            "/* documents.create */ WITH written AS (
                  INSERT INTO {table} (id, document, version{status})
                  SELECT $1, $2::jsonb, coalesce(max(version), 0) + 1{its_status}
                    FROM changes WHERE collection = '{table}' AND entity_id = $1
@@ -138,7 +140,7 @@ impl Collection {
         let (status, its_status) = self.status("$2");
         let logged = self.logged("'create'", "$3", "NULL", "document", "version");
         let sql = format!(
-            "WITH written AS (
+            "/* documents.import */ WITH written AS (
                  INSERT INTO {table} (id, document, position, created_at, updated_at{status})
                  OVERRIDING SYSTEM VALUE
                  SELECT $1, $2::jsonb, $4, coalesce($5, now()), $6{its_status}
@@ -172,7 +174,7 @@ impl Collection {
         let before = format!("(SELECT document FROM {table} WHERE id = $1)");
         let logged = self.logged("$5", "$4", &before, "document", "version");
         let sql = format!(
-            "WITH written AS (
+            "/* documents.replace */ WITH written AS (
                  UPDATE {table} SET document = $3::jsonb, version = version + 1, updated_at = now(){status}
                   WHERE id = $1 AND version = $2 RETURNING *
              ), {logged} SELECT {COLUMNS} FROM written"
@@ -190,7 +192,7 @@ impl Collection {
         let Self { table, .. } = self;
         let logged = self.logged("'delete'", "$3", "document", "NULL", "version + 1");
         let sql = format!(
-            "WITH written AS (DELETE FROM {table} WHERE id = $1 AND version = $2 RETURNING *), {logged}
+            "/* documents.delete */ WITH written AS (DELETE FROM {table} WHERE id = $1 AND version = $2 RETURNING *), {logged}
              SELECT {COLUMNS} FROM written"
         );
         sqlx::query_as(&sql).bind(id).bind(version).bind(by).fetch_optional(pool).await
@@ -208,7 +210,7 @@ impl Collection {
         let (status, its_status) = self.status("$3");
         let logged = self.logged("'restore'", "$4", "NULL", "document", "version");
         let sql = format!(
-            "WITH written AS (
+            "/* documents.revive */ WITH written AS (
                  INSERT INTO {table} (id, document, version, position, created_at, updated_at{status})
                  OVERRIDING SYSTEM VALUE
                  SELECT $1, $3::jsonb, version + 1, position, created_at, now(){its_status}

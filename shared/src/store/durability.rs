@@ -10,7 +10,7 @@ const OLDEST_SERVER_NUMBER: i32 = 150_000;
 /// Everything that is wrong with the database's durability, each with what to do; empty when a COMMIT can be trusted.
 pub async fn problems(pool: &PgPool, settings: &Pipeline) -> Result<Vec<String>, sqlx::Error> {
     let (version, fsync, commit, pages, recovering): (String, String, String, String, bool) = sqlx::query_as(
-        "SELECT current_setting('server_version_num'), current_setting('fsync'), current_setting('synchronous_commit'),
+        "/* durability.problems */ SELECT current_setting('server_version_num'), current_setting('fsync'), current_setting('synchronous_commit'),
                 current_setting('full_page_writes'), pg_is_in_recovery()",
     )
     .fetch_one(pool)

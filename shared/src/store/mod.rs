@@ -1,5 +1,5 @@
 //! The edge to PostgreSQL that both programs share: connecting, the schema's version, the documents that admins own
-//! with their history, dead letters, and the snapshot of the campaigns; and counting what fails.
+//! with their history, dead letters, erasures and tombstones, and the snapshot of the campaigns; and counting what fails.
 //!
 //! What only one program does with the database lives in that program.
 
@@ -10,7 +10,10 @@ pub mod connection;
 pub mod dead_letters;
 pub mod documents;
 pub mod durability;
+pub mod erasures;
 pub mod failure;
 pub mod occurrences;
 pub mod schema;
 pub mod shown;
+pub mod subject_access;
+pub mod tombstones;

@@ -56,7 +56,7 @@ pub struct Answer {
 pub fn query(first: usize) -> String {
     let p = |number: usize| format!("${}", first + number);
     format!(
-        r#"SELECT k.place, array_agg(e.id ORDER BY e.at DESC, e.id) AS ids, array_agg(e.at ORDER BY e.at DESC, e.id) AS times
+        r#"/* occurrences.query */ SELECT k.place, array_agg(e.id ORDER BY e.at DESC, e.id) AS ids, array_agg(e.at ORDER BY e.at DESC, e.id) AS times
              FROM unnest({}::text[], {}::text[], {}::text[], {}::timestamptz[], {}::date[], {}::int[])
                   WITH ORDINALITY AS k (kind, id, event, since, day, most, place)
             CROSS JOIN LATERAL (

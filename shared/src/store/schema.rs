@@ -57,7 +57,9 @@ fn is_locked(error: &sqlx::Error) -> bool {
 ///
 /// A database with *more* migrations than this build is fine: new migrations keep old programs working.
 pub async fn problem(pool: &PgPool) -> Result<Option<String>, sqlx::Error> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
+    let exists: bool = sqlx::query_scalar("/* schema.problem */ SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(pool)
+        .await?;
     let applied = if exists {
         let mut connection = pool.acquire().await?;
         match connection.list_applied_migrations().await {

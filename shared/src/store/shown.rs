@@ -79,7 +79,7 @@ impl Moment {
 fn summed(matches: &str, first: usize) -> String {
     let (recent, but) = (first, first + 1);
     format!(
-        "SELECT s.*, EXISTS (SELECT FROM conversions c WHERE c.campaign_id = s.campaign_id AND c.match_event_id = s.last_event_id)
+        "/* shown.summed */ SELECT s.*, EXISTS (SELECT FROM conversions c WHERE c.campaign_id = s.campaign_id AND c.match_event_id = s.last_event_id)
                      AS converted
            FROM (SELECT m.place, m.campaign_id, count(*) AS shown, max(m.at) AS last_at,
                         (array_agg(m.at ORDER BY m.position DESC) FILTER (WHERE m.at >= ${recent}))[:{MOST_RECENT}] AS recent,
@@ -96,7 +96,7 @@ fn summed(matches: &str, first: usize) -> String {
 pub fn pairs_query(first: usize) -> String {
     let (kinds, ids, campaigns) = (first + 2, first + 3, first + 4);
     let matches = format!(
-        "SELECT k.place, k.campaign_id, of_pair.*
+        "/* shown.pairs_query */ SELECT k.place, k.campaign_id, of_pair.*
            FROM unnest(${kinds}::text[], ${ids}::text[], ${campaigns}::text[]) WITH ORDINALITY AS k (kind, id, campaign_id, place)
           CROSS JOIN LATERAL (
                 SELECT event_id, coalesce(received_at, matched_at) AS at, position FROM matches
@@ -120,7 +120,7 @@ pub fn add_pairs(arguments: &mut PgArguments, pairs: &[Pair<'_>], moment: Moment
 pub fn user_query(first: usize) -> String {
     let (kind, id) = (first + 2, first + 3);
     let matches = format!(
-        "SELECT 1::bigint AS place, campaign_id, event_id, coalesce(received_at, matched_at) AS at, position FROM matches
+        "/* shown.user_query */ SELECT 1::bigint AS place, campaign_id, event_id, coalesce(received_at, matched_at) AS at, position FROM matches
           WHERE user_id = ${id}::text AND user_kind = ${kind}::text AND disposition <> 'preview'"
     );
     summed(&matches, first)
@@ -160,7 +160,7 @@ pub async fn read(
 pub fn totals_query(first: usize) -> String {
     let (ids, but) = (first, first + 1);
     format!(
-        "SELECT t.campaign_id, t.shown - (SELECT count(*) FROM matches m WHERE m.event_id = ${but}::uuid
+        "/* shown.totals_query */ SELECT t.campaign_id, t.shown - (SELECT count(*) FROM matches m WHERE m.event_id = ${but}::uuid
                                              AND m.campaign_id = t.campaign_id AND m.disposition = 'show') AS shown
            FROM campaign_totals t WHERE t.campaign_id = ANY(${ids}::text[])"
     )

@@ -9,6 +9,7 @@ use super::fault::{Fault, Needs};
 use crate::client::WRITE_KEY;
 use crate::cluster::PrivateCluster;
 use crate::eventually::within;
+use crate::folder::Folder;
 use crate::image::Image;
 use crate::oracle::{campaigns, capped_campaign};
 use crate::pipeline::{Pipeline, Setup};
@@ -28,6 +29,8 @@ const RECOVERY: Duration = Duration::from_secs(60);
 pub struct World {
     /// The programs, the database and the stream.
     pub pipeline: Pipeline,
+    /// Where days are exported to, where days expire.
+    pub archive: Folder,
     /// Between ingest and NATS, where the fault is there.
     pub stream_way: Option<Proxy>,
     /// Between workers and PostgreSQL, where the fault is there.
@@ -82,6 +85,7 @@ impl World {
             Fault::PostgresDiskFull => PrivatePostgres::on_disk(SMALL_DISK_MEBIBYTES),
             _ => PrivatePostgres::start(),
         };
+        let archive = Folder::new("archive");
         let mut setup = campaigns().into_iter().fold(Setup::default(), Setup::campaign).campaign(capped_campaign());
         setup = match &stream_server {
             StreamServer::Alone(nats) => setup.nats(nats),
@@ -96,7 +100,8 @@ impl World {
                 .set("TRIM_INTERVAL_SECONDS", "0.5")
                 .set("REPLAY_WINDOW_SECONDS", "1"),
             Fault::RetentionKilled | Fault::RetentionUnderLoad => {
-                setup.set("JOB_INTERVAL_SECONDS", "0.5").set("RETENTION_DAYS", "30")
+                let setup = setup.set("JOB_INTERVAL_SECONDS", "0.5").set("RETENTION_DAYS", "30");
+                setup.set("ARCHIVE_DIR", &archive.path().to_string_lossy())
             }
             _ => setup,
         };
@@ -114,6 +119,7 @@ impl World {
         let pipeline = setup.start().await;
         Self {
             pipeline,
+            archive,
             stream_way,
             database_way,
             stream_server,

@@ -52,12 +52,13 @@ impl Standing {
     async fn read(pool: &PgPool, lane: &Lane) -> Result<Option<Self>, sqlx::Error> {
         // One statement sees one moment.
         sqlx::query_as(
-            "SELECT (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch, l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
+            "/* continuous.read */ SELECT (SELECT coalesce(max(epoch), 0) FROM layouts WHERE taken_at IS NOT NULL) AS epoch,
+                    l.generation, l.trimmed_to, l.audited_to, l.audited_events, l.imbalance, l.suspect_seq,
                     coalesce(g.read, 0)::bigint AS read, coalesce(g.dead, 0)::bigint AS dead,
                     (SELECT coalesce(sum(events), 0) FROM dead_letters JOIN partitions p USING (partition) WHERE p.lane = l.lane)::bigint AS letters,
                     p.partitions, p.last_seqs, p.counted_froms
                FROM lanes l,
-                    (SELECT sum(read - settled) AS read, sum(dead) AS dead FROM ledger JOIN partitions USING (partition) WHERE lane = $1) g,
+                    (SELECT sum(read - settled) AS read, sum(dead - letters_dropped) AS dead FROM ledger JOIN partitions USING (partition) WHERE lane = $1) g,
                     (SELECT array_agg(partition ORDER BY partition) AS partitions, array_agg(last_seq ORDER BY partition) AS last_seqs,
                             array_agg(counted_from ORDER BY partition) AS counted_froms
                        FROM partitions WHERE lane = $1) p
@@ -107,7 +108,9 @@ pub async fn look(scene: &Scene<'_>) -> Result<(), Problem> {
 /// Reports what was found last, whoever found it.
 pub async fn show(pool: &PgPool) -> Result<(), sqlx::Error> {
     let imbalance: i64 =
-        sqlx::query_scalar("SELECT coalesce(sum(imbalance), 0)::bigint FROM lanes").fetch_one(pool).await?;
+        sqlx::query_scalar("/* continuous.show */ SELECT coalesce(sum(imbalance), 0)::bigint FROM lanes")
+            .fetch_one(pool)
+            .await?;
     metrics::audit(imbalance);
     Ok(())
 }
@@ -135,7 +138,7 @@ async fn look_at(scene: &Scene<'_>, lane: &Lane, standing: &Standing, stream: &S
     }
     // Not if the stream was adopted meanwhile: then everything begins anew.
     sqlx::query(
-        "UPDATE lanes SET audited_to = $3, audited_events = $4, imbalance = $5, suspect_seq = $6
+        "/* continuous.look_at */ UPDATE lanes SET audited_to = $3, audited_events = $4, imbalance = $5, suspect_seq = $6
           WHERE lane = $1 AND generation = $2 AND audited_to = $7 AND audited_events = $8",
     )
     .bind(i32::from(lane.number))
@@ -278,7 +281,8 @@ async fn picked(
                 .collect::<Vec<_>>()
         });
         let judged: Vec<Judged> = lines.collect();
-        let found: BTreeMap<i64, u64> = outcomes::judge(&mut database, lane, &judged, &mut Findings::default()).await?;
+        let found: BTreeMap<i64, u64> =
+            outcomes::judge(&mut database, lane, &judged, scene.placeholders, &mut Findings::default()).await?;
         if let Some(events) = found.get(&seq) {
             lost += signed(*events);
             suspect = Some(seq);

@@ -175,7 +175,7 @@ impl<'a> Walk<'a> {
 
     async fn judge(&mut self, database: &mut PgConnection, report: &mut Report) -> Result<(), Problem> {
         report.events += self.batch.iter().map(|judged| judged.events).sum::<u64>();
-        outcomes::judge(database, &self.lane.lane, &self.batch, &mut report.findings).await?;
+        outcomes::judge(database, &self.lane.lane, &self.batch, self.scene.placeholders, &mut report.findings).await?;
         self.batch.clear();
         self.bytes = 0;
         Ok(())

@@ -4,7 +4,7 @@
 //!
 //! | what | with what | module |
 //! |---|---|---|
-//! | each event of each processed message in the stream | a row of `events`, or a dead letter; or its day was dropped | [`outcomes`] |
+//! | each event of each processed message in the stream | a row of `events`, a dead letter, or a tombstone; or its day was dropped | [`outcomes`] |
 //! | events by partition and hour in the messages' indexes, and their headers | what the ledger read since `counted_from` | [`messages`], [`ledger`] |
 //! | `dead` by partition and hour | events in `dead_letters` | [`ledger`] |
 //! | `stored` in total | rows of `events` and those that were removed on purpose | [`ledger`] |
@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use shared::domain::user_key::Placeholders;
 use shared::stream::connection::Connection;
 use shared::stream::lanes::{self, Lane};
 use sqlx::{PgConnection, PgPool};
@@ -91,6 +92,8 @@ pub struct Scene<'a> {
     pub pool: &'a PgPool,
     /// All lanes.
     pub lanes: &'a [Lane],
+    /// User ids of strangers.
+    pub placeholders: &'a Placeholders,
 }
 
 /// Audits everything, or the hours from `since` on (then without the total of rows).

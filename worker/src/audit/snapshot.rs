@@ -22,6 +22,8 @@ pub struct Page {
     pub duplicate: i64,
     /// … that were put aside.
     pub dead: i64,
+    /// Of these: closed long ago, so that their letters were dropped.
+    pub letters_dropped: i64,
     /// … that were dropped on purpose.
     pub suppressed: i64,
     /// Of `read`: before the positions were last restarted.
@@ -86,15 +88,18 @@ impl Snapshot {
 
     async fn once(pool: &PgPool, lanes: &[Lane], since: Option<DateTime<Utc>>) -> Result<Self, Problem> {
         let mut transaction = pool.begin().await?;
-        transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        transaction
+            .execute("/* snapshot.once.partitions */ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .await?;
         let mut snapshot = Self::default();
         for lane in lanes {
             let Some((record, positions)) = attach::read(&mut transaction, lane).await? else { continue };
-            let counted_from: Vec<(i32, i64)> =
-                sqlx::query_as("SELECT partition, counted_from FROM partitions WHERE lane = $1")
-                    .bind(i32::from(lane.number))
-                    .fetch_all(&mut *transaction)
-                    .await?;
+            let counted_from: Vec<(i32, i64)> = sqlx::query_as(
+                "/* snapshot.once.partitions.2 */ SELECT partition, counted_from FROM partitions WHERE lane = $1",
+            )
+            .bind(i32::from(lane.number))
+            .fetch_all(&mut *transaction)
+            .await?;
             let counted_from: BTreeMap<_, _> = counted_from.into_iter().collect();
             let place = |position: Position| Place {
                 counted_from: counted_from.get(&position.partition).copied().unwrap_or(0),
@@ -113,28 +118,28 @@ impl Snapshot {
     }
 }
 
-type LedgerRow = (i32, DateTime<Utc>, i64, i64, i64, i64, i64, i64, i64);
+type LedgerRow = (i32, DateTime<Utc>, i64, i64, i64, i64, i64, i64, i64, i64);
 
 async fn ledger(
     database: &mut PgConnection,
     since: Option<DateTime<Utc>>,
 ) -> Result<BTreeMap<(i32, DateTime<Utc>), Page>, sqlx::Error> {
     let rows: Vec<LedgerRow> = sqlx::query_as(
-        "SELECT partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq
+        "/* snapshot.ledger */ SELECT partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq, letters_dropped
            FROM ledger WHERE $1::timestamptz IS NULL OR hour >= $1",
     )
     .bind(since)
     .fetch_all(database)
     .await?;
-    let page = |(partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq)| {
-        ((partition, hour), Page { read, stored, duplicate, dead, suppressed, settled, first_seq })
+    let page = |(partition, hour, read, stored, duplicate, dead, suppressed, settled, first_seq, letters_dropped)| {
+        ((partition, hour), Page { read, stored, duplicate, dead, letters_dropped, suppressed, settled, first_seq })
     };
     Ok(rows.into_iter().map(page).collect())
 }
 
 async fn letters(database: &mut PgConnection, since: Option<DateTime<Utc>>) -> Result<Counts, sqlx::Error> {
     let rows: Vec<(i32, DateTime<Utc>, i64)> = sqlx::query_as(
-        "SELECT partition, date_trunc('hour', received_at, 'UTC'), sum(events)::bigint
+        "/* snapshot.letters */ SELECT partition, date_trunc('hour', received_at, 'UTC'), sum(events)::bigint
            FROM dead_letters WHERE $1::timestamptz IS NULL OR received_at >= $1 GROUP BY 1, 2",
     )
     .bind(since)
@@ -146,24 +151,25 @@ async fn letters(database: &mut PgConnection, since: Option<DateTime<Utc>>) -> R
 /// Counts rows: of the partitions, and of what was detached and is not dropped yet, which only their owner can read.
 async fn rows(database: &mut PgConnection) -> Result<Rows, sqlx::Error> {
     let (stored, removed): (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT coalesce(sum(stored), 0) FROM ledger)::bigint, (SELECT coalesce(sum(events), 0) FROM removals)::bigint",
+        "/* snapshot.rows.ledger */ SELECT (SELECT coalesce(sum(stored), 0) FROM ledger)::bigint, (SELECT coalesce(sum(events), 0) FROM removals)::bigint",
     )
     .fetch_one(&mut *database)
     .await?;
     let detached: Vec<String> = sqlx::query_scalar(
-        r"SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        r"/* snapshot.rows.pg_class */ SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
            WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname ~ '^events_\d{8}$'
              AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT i.inhdetachpending)",
     )
     .fetch_all(&mut *database)
     .await?;
-    let mut present: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut *database).await?;
+    let mut present: i64 =
+        sqlx::query_scalar("/* snapshot.rows.events */ SELECT count(*) FROM events").fetch_one(&mut *database).await?;
     if !detached.is_empty() {
         become_owner(database, Until::Commit).await?;
     }
     for table in detached {
         // The name is made of digits, as the query says.
-        let count = format!("SELECT count(*) FROM {table}");
+        let count = format!("/* snapshot.rows.database */ SELECT count(*) FROM {table}");
         present += sqlx::query_scalar::<_, i64>(&count).fetch_one(&mut *database).await?;
     }
     Ok(Rows { stored, present, removed })

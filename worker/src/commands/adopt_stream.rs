@@ -78,7 +78,7 @@ async fn restart(
     let partitions: Vec<i32> = layout.partitions_of(lane.number).map(i32::from).collect();
     let mut transaction = pool.begin().await?;
     sqlx::query(
-        "INSERT INTO lanes (lane, stream, generation, trimmed_to, audited_to) VALUES ($1, $2, $3, $4, $4)
+        "/* adopt_stream.restart.lanes */ INSERT INTO lanes (lane, stream, generation, trimmed_to, audited_to) VALUES ($1, $2, $3, $4, $4)
          ON CONFLICT (lane) DO UPDATE SET stream = excluded.stream, generation = excluded.generation, trimmed_to = excluded.trimmed_to,
                                           audited_to = excluded.audited_to, audited_events = 0, suspect_seq = NULL",
     )
@@ -90,7 +90,7 @@ async fn restart(
     .await?;
     // Without an owner, so that whoever holds a partition now is fenced out and starts anew.
     sqlx::query(
-        "INSERT INTO partitions (partition, lane, last_seq, counted_from) SELECT p, $1, $2, $2 FROM unnest($3::int[]) p
+        "/* adopt_stream.restart.partitions */ INSERT INTO partitions (partition, lane, last_seq, counted_from) SELECT p, $1, $2, $2 FROM unnest($3::int[]) p
          ON CONFLICT (partition) DO UPDATE SET lane = excluded.lane, last_seq = excluded.last_seq, last_batch_id = NULL,
                                                counted_from = excluded.counted_from, owner = NULL, lease_until = '-infinity',
                                                updated_at = clock_timestamp()",
@@ -101,7 +101,7 @@ async fn restart(
     .execute(&mut *transaction)
     .await?;
     // What was read so far will be read again, or is not in this stream: the audit compares what comes from here on.
-    sqlx::query("UPDATE ledger SET settled = read, first_seq = $1 + 1 WHERE partition = ANY($2)")
+    sqlx::query("/* adopt_stream.restart.ledger */ UPDATE ledger SET settled = read, first_seq = $1 + 1 WHERE partition = ANY($2)")
         .bind(before)
         .bind(&partitions)
         .execute(&mut *transaction)

@@ -22,7 +22,7 @@ pub async fn run(since: Option<Since>) -> Result<(), Problem> {
     let jetstream = lanes::jetstream(stream.client.clone());
     let layout = layout::in_force(&mut *pool.acquire().await?, &jetstream, &settings.pipeline).await?;
     let lanes = Lane::all(&settings.pipeline.stream_prefix, layout);
-    let scene = Scene { stream: &stream, pool: &pool, lanes: &lanes };
+    let scene = Scene { stream: &stream, pool: &pool, lanes: &lanes, placeholders: &settings.pipeline.placeholders };
     let report = audit(&scene, since.map(|since| since.before(Utc::now()))).await?;
     let findings = &report.findings;
     findings.listed.iter().for_each(|finding| say(&format!("IMBALANCE  {finding}")));

@@ -75,22 +75,24 @@ impl ImportLegacy {
         let settings = Settings::from_environment()?;
         let pool = pool(&settings)?;
         let file = if self.dry_run { self.file.clone() } else { self.back_up()? };
-        let way = if self.dry_run { None } else { Some(WayIn::open(&settings, &pool, "ec-worker-import").await?) };
-        // Where an event would go makes no difference to a dry run.
-        let layout = way.as_ref().map_or(settings.pipeline.first_layout, |way| way.layout);
-        let scene = Scene {
+        let mut scene = Scene {
             settings: &settings,
             pool: &pool,
             survey: survey(&file).await?,
             terms: Terms {
                 now: Utc::now(),
                 placeholders: &settings.pipeline.placeholders,
-                partitions: layout.partitions,
+                // Where an event goes makes no difference to the validation.
+                partitions: settings.pipeline.first_layout.partitions,
             },
             today: jobs::today(&pool).await?,
         };
         let mut rejects = Rejects::new(self.rejects_path());
         let rejected = self.validated(&scene, &file, &mut rejects).await?;
+        let way = if self.dry_run { None } else { Some(WayIn::open(&settings, &pool, "ec-worker-import").await?) };
+        if let Some(way) = &way {
+            scene.terms.partitions = way.layout.partitions;
+        }
         let published = match way {
             Some(way) => Some(self.imported(&scene, way, &file, &mut rejects).await?),
             None => None,
@@ -98,7 +100,7 @@ impl ImportLegacy {
         if self.verify {
             if let Some(publisher) = published {
                 let mut progress = Progress::start("waiting for the workers", 0);
-                publisher.processed(&mut progress).await;
+                publisher.processed(&mut progress).await?;
                 progress.end();
             }
             compare(&scene, &file, self.expired).await?;
@@ -179,7 +181,7 @@ impl ImportLegacy {
         file: &Path,
         rejects: &mut Rejects,
     ) -> Result<Publisher<'a>, Problem> {
-        let mut publisher = Publisher::new(way, scene.pool);
+        let mut publisher = Publisher::new(way, scene.settings, scene.pool);
         let mut plan = scene.plan(self.expired);
         let done = import(file, scene.pool, &scene.survey, &mut plan, &mut publisher, rejects).await?;
         tell(&done, publisher.sent);

@@ -4,10 +4,14 @@ pub mod adopt_stream;
 pub mod audit;
 pub mod check;
 pub mod dead_letters;
+pub mod erasures;
 pub mod export_legacy;
+pub mod export_user;
+pub mod import_archive;
 pub mod import_legacy;
 pub mod migrate;
 pub mod repartition;
+pub mod retention;
 pub mod way_in;
 
 use shared::store::connection::{self, SessionLimits};

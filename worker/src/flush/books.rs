@@ -24,11 +24,12 @@ pub struct Page {
 /// Pages by partition and hour.
 pub type Books = BTreeMap<(i32, DateTime<Utc>), Page>;
 
-/// Counts a flush: every line is fresh, dead, or else a duplicate. `known` are the dead ones that were there before.
+/// Counts a flush: every line is fresh, suppressed, dead, or else a duplicate. `known` are the dead ones that were there before.
 #[must_use]
 pub fn tally(
     lines: &[Line],
     fresh: &HashSet<(i64, i32, i32)>,
+    suppressed: &HashSet<(i64, i32, i32)>,
     dead: &[DeadLetter<'_>],
     known: &HashSet<(i64, i32, i32)>,
 ) -> Books {
@@ -39,6 +40,8 @@ pub fn tally(
         let tally = page(&mut books, line.partition, line.sealed_at, line.seq);
         if fresh.contains(&place) {
             tally.stored += 1;
+        } else if suppressed.contains(&place) {
+            tally.suppressed += 1;
         } else if !put_aside.contains(&place) {
             tally.duplicate += 1;
         }
@@ -77,7 +80,7 @@ pub async fn write(transaction: &mut PgConnection, books: &Books) -> Result<(), 
         books.values().map(|page| i64::try_from(of(&page.tally)).unwrap_or(i64::MAX)).collect()
     };
     sqlx::query(
-        "INSERT INTO ledger AS l (partition, hour, read, stored, duplicate, dead, suppressed, first_seq)
+        "/* books.write */ INSERT INTO ledger AS l (partition, hour, read, stored, duplicate, dead, suppressed, first_seq)
          SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                               $8::bigint[])
          ON CONFLICT (partition, hour) DO UPDATE SET

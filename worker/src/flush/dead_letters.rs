@@ -82,7 +82,7 @@ impl<'a> DeadLetter<'a> {
 }
 
 /// Inserts dead letters. Gives back the places of those that were there already, because a replay brought their events again. An event
-/// that was put aside before names its last letter.
+/// that was put aside before names its last letter. What was erased from a letter does not come back.
 pub async fn insert(
     transaction: &mut PgConnection,
     lane: i32,
@@ -91,9 +91,11 @@ pub async fn insert(
     let mut known = HashSet::new();
     for letter in dead {
         let inserted = sqlx::query(
-            "INSERT INTO dead_letters (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at,
+            "/* dead_letters.insert */ INSERT INTO dead_letters (event_id, lane, stream_seq, partition, position, events, sqlstate, reason, payload, received_at,
                                        user_id, previous_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT max(id) FROM dead_letters WHERE event_id = $1))
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT max(id) FROM dead_letters WHERE event_id = $1)
+              WHERE NOT EXISTS (SELECT FROM dead_letters WHERE lane = $2 AND stream_seq = $3 AND partition = $4 AND position = $5
+                                   AND erased_at IS NOT NULL)
              ON CONFLICT DO NOTHING",
         )
         .bind(letter.event_id)

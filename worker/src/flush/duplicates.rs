@@ -42,7 +42,7 @@ pub async fn record(
         copies.last_received_at = copies.last_received_at.max(event.received_at);
     }
     sqlx::query(
-        "INSERT INTO duplicates AS d (event_id, copies, last_received_at)
+        "/* duplicates.record */ INSERT INTO duplicates AS d (event_id, copies, last_received_at)
          SELECT id, copies, last_received_at
            FROM unnest($1::uuid[], $2::date[], $3::bigint[], $4::timestamptz[], $5::boolean[])
              AS c (id, day, copies, last_received_at, stored_here)

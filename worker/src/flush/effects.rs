@@ -6,9 +6,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use chrono::NaiveDate;
+use shared::domain::rollup::{self, Sums, What};
 use sqlx::PgConnection;
 
-use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, spans, totals, walk};
+use super::walk::{self, Walked};
+use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, spans, totals};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -29,6 +31,8 @@ pub struct Applied {
     pub fresh: HashSet<(i64, i32, i32)>,
     /// Matches written.
     pub matches: u64,
+    /// What of it is counted by day.
+    pub sums: Sums,
 }
 
 impl Plan<'_> {
@@ -73,7 +77,28 @@ pub async fn apply(
     matches::convert(transaction, &walked.conversions).await?;
     totals::add(transaction, &walked.shown).await?;
 
+    let sums = sums(&fresh, &walked, plan);
     let fresh = fresh.iter().map(|incoming| incoming.place()).collect();
     duplicates::record(transaction, group, &fresh, plan).await?;
-    Ok(Applied { fresh, matches: walked.matches.len() as u64 })
+    Ok(Applied { fresh, matches: walked.matches.len() as u64, sums })
+}
+
+/// What is counted of new events and of what came of them.
+fn sums(fresh: &[&Incoming<'_>], walked: &Walked<'_>, plan: &Plan<'_>) -> Sums {
+    let mut sums = Sums::new();
+    for incoming in fresh {
+        rollup::count_event(&mut sums, plan.day_of(incoming), &incoming.event);
+    }
+    for found in &walked.matches {
+        let what = match found.disposition {
+            "show" => What::Shown,
+            "hold_out" => What::HeldOut,
+            _ => continue,
+        };
+        rollup::count(&mut sums, found.day, what, found.campaign_id);
+    }
+    for conversion in &walked.conversions {
+        rollup::count(&mut sums, conversion.day, What::Converted, conversion.campaign_id);
+    }
+    sums
 }

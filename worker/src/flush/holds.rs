@@ -22,6 +22,6 @@ pub async fn among(
         return Ok(old);
     }
     let days: Vec<NaiveDate> = old.into_iter().collect();
-    let query = "SELECT day FROM holds WHERE day = ANY($1) AND until >= $2";
+    let query = "/* holds.among */ SELECT day FROM holds WHERE day = ANY($1) AND until >= $2";
     Ok(sqlx::query_scalar(query).bind(days).bind(today).fetch_all(transaction).await?.into_iter().collect())
 }

@@ -49,7 +49,7 @@ pub struct Conversion<'a> {
 pub async fn insert(transaction: &mut PgConnection, matches: &[Match<'_>]) -> Result<(), sqlx::Error> {
     for chunk in matches.chunks(ROWS_PER_STATEMENT) {
         sqlx::query(
-            "INSERT INTO matches (event_id, campaign_id, campaign_version, day, user_kind, user_id, variant, disposition, received_at)
+            "/* matches.insert */ INSERT INTO matches (event_id, campaign_id, campaign_version, day, user_kind, user_id, variant, disposition, received_at)
              SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[],
                                   $9::timestamptz[])
              ON CONFLICT DO NOTHING",
@@ -73,7 +73,7 @@ pub async fn insert(transaction: &mut PgConnection, matches: &[Match<'_>]) -> Re
 pub async fn convert(transaction: &mut PgConnection, conversions: &[Conversion<'_>]) -> Result<(), sqlx::Error> {
     for chunk in conversions.chunks(ROWS_PER_STATEMENT) {
         sqlx::query(
-            "INSERT INTO conversions (campaign_id, match_event_id, event_id, day, user_kind, user_id, converted_at)
+            "/* matches.convert */ INSERT INTO conversions (campaign_id, match_event_id, event_id, day, user_kind, user_id, converted_at)
              SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::date[], $5::text[], $6::text[], $7::timestamptz[])
              ON CONFLICT DO NOTHING",
         )

@@ -1,9 +1,10 @@
 //! One flush: everything that was read, with all its effects and the new positions, in one transaction.
 //!
-//! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`effects`] ([`resends`], events,
+//! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`controls`] (erasures, and the
+//! events of erased people drop out) → [`effects`] ([`resends`], events,
 //! then, only for events that were new, their [`spans`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
 //! that they are [`duplicates`]) →
-//! [`dead_letters`] → [`books`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
+//! [`dead_letters`] → [`books`] → [`rollups`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
 //! Locks: partition rows in order of partition, rows that only their owner writes, and last the counters of global caps
 //! ([`totals`]) in order of id. Two flushes so never wait for each other in a circle, unless [`poison`] takes a group apart; then
@@ -13,6 +14,7 @@
 //! behind, and the caller starts again from what the database says.
 
 pub mod books;
+pub mod controls;
 pub mod dead_letters;
 pub mod duplicates;
 pub mod effects;
@@ -23,25 +25,28 @@ pub mod matches;
 pub mod poison;
 pub mod profiles;
 pub mod resends;
+pub mod rollups;
 pub mod rows;
 pub mod spans;
 pub mod sqlstate;
 pub mod totals;
 pub mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 use shared::domain::campaign::Catalog;
+use shared::domain::control::Control;
 use shared::domain::event::Event;
 use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
 use shared::runtime::failpoint;
-use shared::store::failure;
+use shared::store::{failure, tombstones};
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
 use crate::own::leases::Identity;
+use controls::Order;
 use dead_letters::DeadLetter;
 use sqlstate::Class;
 
@@ -132,12 +137,15 @@ pub async fn flush(
     context: &Context<'_>,
 ) -> Result<Flushed, FlushError> {
     let Some((read_to, batch_id)) = &buffer.read_to else { return Ok(Flushed::default()) };
-    let (incoming, mut dead) = decode(&buffer.lines);
+    let (mut incoming, orders, mut dead) = decode(&buffer.lines);
     dead.extend(buffer.damaged.iter().map(|d| DeadLetter::message(d, context.warden)));
 
     let mut transaction = database.begin().await?;
-    let today = fence::lock(&mut transaction, context.me, expected).await?;
-    fence::advance(&mut transaction, context.me, *read_to, batch_id).await?;
+    if !orders.is_empty() {
+        fence::lock_all(&mut transaction).await?;
+    }
+    let fence::Days { today, kept_from } = fence::lock(&mut transaction, context.me, expected).await?;
+    let mut salt = fence::advance(&mut transaction, context.me, *read_to, batch_id).await?;
 
     if failpoint::is_on("worker::positions_first") {
         transaction.commit().await?;
@@ -145,14 +153,27 @@ pub async fn flush(
         transaction = database.begin().await?;
     }
 
-    let oldest_kept = shared::domain::day::oldest_kept(today, context.retention_days);
+    let mut suppressed: HashSet<_> = orders.iter().map(controls::Order::place).collect();
+    if !orders.is_empty() {
+        let salt = salt.insert(tombstones::salt(&mut transaction).await?);
+        controls::carry_out(&mut transaction, &orders, &incoming, salt, context).await?;
+    }
+    if let Some(salt) = &salt {
+        suppressed.extend(controls::suppress(&mut transaction, &mut incoming, salt, context).await?);
+    }
+
+    let oldest_kept =
+        shared::domain::day::oldest_kept(today, context.retention_days).max(kept_from.unwrap_or(NaiveDate::MIN));
     let held = holds::among(&mut transaction, &incoming, oldest_kept, today).await?;
     let plan = effects::Plan { context, today, oldest_kept, held };
     let applied = poison::apply(&mut transaction, &incoming, &plan, &mut dead).await?;
 
     let known = dead_letters::insert(&mut transaction, context.me.lane, &dead).await?;
-    let books = books::tally(&buffer.lines, &applied.fresh, &dead, &known);
+    let books = books::tally(&buffer.lines, &applied.fresh, &suppressed, &dead, &known);
     books::write(&mut transaction, &books).await?;
+    if let Some(slot) = expected.keys().next() {
+        rollups::write(&mut transaction, *slot, &applied.sums).await?;
+    }
     failpoint::reach("worker::before_commit");
     transaction.commit().await?;
     failpoint::reach("worker::committed");
@@ -162,14 +183,17 @@ pub async fn flush(
     Ok(Flushed { tally, matches: applied.matches })
 }
 
-/// Reads the lines; one that cannot be read is a dead letter of its own.
-fn decode(lines: &[Line]) -> (Vec<Incoming<'_>>, Vec<DeadLetter<'_>>) {
-    let (mut incoming, mut dead) = (Vec::with_capacity(lines.len()), Vec::new());
+/// Reads the lines: events, and control lines. One that cannot be read is a dead letter of its own.
+fn decode(lines: &[Line]) -> (Vec<Incoming<'_>>, Vec<Order<'_>>, Vec<DeadLetter<'_>>) {
+    let (mut incoming, mut orders, mut dead) = (Vec::with_capacity(lines.len()), Vec::new(), Vec::new());
     for line in lines {
-        match serde_json::from_slice(&line.bytes) {
-            Ok(event) => incoming.push(Incoming { line, event }),
-            Err(error) => dead.push(DeadLetter::line(line, None, None, format!("the line cannot be read: {error}"))),
+        let read = match Control::is_one(&line.bytes) {
+            true => Control::parse(&line.bytes).map(|control| orders.push(Order { line, control })),
+            false => serde_json::from_slice(&line.bytes).map(|event| incoming.push(Incoming { line, event })),
+        };
+        if let Err(error) = read {
+            dead.push(DeadLetter::line(line, None, None, format!("the line cannot be read: {error}")));
         }
     }
-    (incoming, dead)
+    (incoming, orders, dead)
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use shared::domain::rollup;
 use shared::store::failure;
 use sqlx::{Executor, PgConnection};
 
@@ -39,6 +40,7 @@ pub async fn apply<'a>(
                 transaction.execute("RELEASE SAVEPOINT apply").await?;
                 all.fresh.extend(applied.fresh);
                 all.matches += applied.matches;
+                rollup::add(&mut all.sums, applied.sums);
                 continue;
             }
             Err(error) => error,

@@ -17,7 +17,7 @@ pub async fn read<'a>(
         return Ok(HashMap::new());
     }
     let rows: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT k.place, u.traits::text FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (kind, id, place)
+        "/* profiles.read */ SELECT k.place, u.traits::text FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (kind, id, place)
            JOIN users u ON u.kind = k.kind AND u.id = k.id",
     )
     .bind(keys.iter().map(|k| k.kind.as_str()).collect::<Vec<_>>())
@@ -40,7 +40,7 @@ pub async fn merge(transaction: &mut PgConnection, patches: &BTreeMap<UserKey<'_
     write(
         transaction,
         patches,
-        "INSERT INTO users AS u (kind, id, traits)
+        "/* profiles.merge */ INSERT INTO users AS u (kind, id, traits)
          SELECT kind, id, traits::jsonb FROM unnest($1::text[], $2::text[], $3::text[]) AS p (kind, id, traits)
          ON CONFLICT (kind, id) DO UPDATE SET traits = u.traits || excluded.traits, updated_at = now()",
     )
@@ -52,7 +52,7 @@ pub async fn fill(transaction: &mut PgConnection, fills: &BTreeMap<UserKey<'_>, 
     write(
         transaction,
         fills,
-        "INSERT INTO users AS u (kind, id, traits)
+        "/* profiles.fill */ INSERT INTO users AS u (kind, id, traits)
          SELECT kind, id, traits::jsonb FROM unnest($1::text[], $2::text[], $3::text[]) AS p (kind, id, traits)
          ON CONFLICT (kind, id) DO UPDATE SET traits = excluded.traits || u.traits, updated_at = now()",
     )
@@ -82,7 +82,7 @@ pub async fn link(transaction: &mut PgConnection, links: &BTreeSet<(&str, &str)>
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO identity_links (user_id, anonymous_id)
+        "/* profiles.link */ INSERT INTO identity_links (user_id, anonymous_id)
          SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
     )
     .bind(links.iter().map(|l| l.0).collect::<Vec<_>>())

@@ -27,7 +27,7 @@ pub async fn known(
         return Ok(known);
     }
     for (day, ids) in own_days(&late, plan) {
-        let query = "SELECT id FROM events WHERE day = $1 AND id = ANY($2)";
+        let query = "/* resends.known */ SELECT id FROM events WHERE day = $1 AND id = ANY($2)";
         known.extend(sqlx::query_scalar::<_, Uuid>(query).bind(day).bind(ids).fetch_all(&mut *transaction).await?);
     }
     let ids: Vec<Uuid> = late.iter().map(|i| i.event.id).collect();
@@ -41,7 +41,7 @@ async fn looked_up(transaction: &mut PgConnection, events: &[&Incoming<'_>]) -> 
         return Ok(HashSet::new());
     }
     let ids: Vec<Uuid> = events.iter().map(|i| i.event.id).collect();
-    let query = "SELECT id FROM late_ids WHERE id = ANY($1)";
+    let query = "/* resends.looked_up */ SELECT id FROM late_ids WHERE id = ANY($1)";
     Ok(sqlx::query_scalar(query).bind(ids).fetch_all(transaction).await?.into_iter().collect())
 }
 
@@ -51,7 +51,8 @@ async fn recorded(
     ids: &[Uuid],
     today: NaiveDate,
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let query = "INSERT INTO late_ids (id, received_day) SELECT id, $2 FROM unnest($1::uuid[]) id
+    let query =
+        "/* resends.recorded */ INSERT INTO late_ids (id, received_day) SELECT id, $2 FROM unnest($1::uuid[]) id
                  ON CONFLICT DO NOTHING RETURNING id";
     Ok(sqlx::query_scalar(query).bind(ids).bind(today).fetch_all(transaction).await?.into_iter().collect())
 }

@@ -26,7 +26,7 @@ pub async fn insert_events(
     for chunk in events.chunks(ROWS_PER_STATEMENT) {
         let columns = Columns::of(chunk, plan);
         let ids: Vec<Uuid> = sqlx::query_scalar(
-            r#"INSERT INTO events (day, id, type, user_id, anonymous_id, event, message_id, event_id, group_id, previous_id,
+            r#"/* rows.insert_events */ INSERT INTO events (day, id, type, user_id, anonymous_id, event, message_id, event_id, group_id, previous_id,
                                    "timestamp", original_timestamp, sent_at, received_at, source, flags,
                                    properties, traits, context, extra)
                SELECT day, id, type, user_id, anonymous_id, event, message_id, event_id, group_id, previous_id,

@@ -35,7 +35,7 @@ pub async fn widen(
     (first, last): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO day_spans AS s (day, partition, first_at, last_at) VALUES ($1, $2, $3, $4)
+        "/* spans.widen */ INSERT INTO day_spans AS s (day, partition, first_at, last_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (day, partition) DO UPDATE
             SET first_at = least(s.first_at, excluded.first_at), last_at = greatest(s.last_at, excluded.last_at)
           WHERE excluded.first_at < s.first_at OR excluded.last_at > s.last_at",

@@ -23,7 +23,7 @@ pub async fn lock<'a>(
     let missing: Vec<&str> = ids.iter().copied().filter(|id| !totals.contains_key(*id)).collect();
     if !missing.is_empty() {
         sqlx::query(
-            "INSERT INTO campaign_totals (campaign_id, shown)
+            "/* totals.lock.campaign_totals */ INSERT INTO campaign_totals (campaign_id, shown)
              SELECT id, (SELECT count(*) FROM matches WHERE campaign_id = id AND disposition = 'show')
                FROM campaigns
               WHERE id = ANY($1) AND coalesce(document #> '{frequency_cap,total}', 'null') <> 'null' ORDER BY id
@@ -37,7 +37,7 @@ pub async fn lock<'a>(
     let open: Vec<&str> = capped.iter().filter(open).map(|(id, _)| *id).collect();
     if !open.is_empty() {
         let locked: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT campaign_id, shown FROM campaign_totals WHERE campaign_id = ANY($1) ORDER BY campaign_id FOR UPDATE",
+            "/* totals.lock.campaign_totals.2 */ SELECT campaign_id, shown FROM campaign_totals WHERE campaign_id = ANY($1) ORDER BY campaign_id FOR UPDATE",
         )
         .bind(&open)
         .fetch_all(transaction)
@@ -54,7 +54,7 @@ pub async fn add(transaction: &mut PgConnection, more: &BTreeMap<&str, i64>) -> 
         return Ok(());
     }
     sqlx::query(
-        "UPDATE campaign_totals t SET shown = t.shown + m.more
+        "/* totals.add */ UPDATE campaign_totals t SET shown = t.shown + m.more
            FROM unnest($1::text[], $2::bigint[]) AS m (id, more) WHERE t.campaign_id = m.id",
     )
     .bind(more.keys().copied().collect::<Vec<_>>())

@@ -16,13 +16,13 @@ use shared::domain::campaign::goal::Open;
 use shared::domain::event::{Event, EventType, Flags};
 use shared::domain::rules::{CountWindow, Counts, Facts, JsonFields};
 use shared::domain::traits::Traits;
-use shared::domain::user_key::UserKey;
+use shared::domain::user_key::{Placeholders, UserKey};
 use shared::store::occurrences;
 
+use super::Incoming;
 use super::effects::Plan;
 use super::known::{Known, Times};
 use super::matches::{Conversion, Match};
-use super::{Context, Incoming};
 
 /// What the walk found.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ pub fn walk<'a>(events: &[&'a Incoming<'a>], known: Known<'a>, plan: &'a Plan<'a
     for incoming in events {
         let user = incoming.event.user_key(plan.context.placeholders);
         walk.identify(&incoming.event, user);
-        walk.walked.links.extend(link(&incoming.event, plan.context));
+        walk.walked.links.extend(link(&incoming.event, plan.context.placeholders));
         if let Some(trigger) = incoming.event.trigger() {
             walk.happen(&incoming.event, user, trigger);
             if incoming.event.flags.contains(Flags::IMPORTED) {
@@ -214,8 +214,8 @@ impl Counts for FlushCounts<'_, '_> {
 }
 
 /// An identify with both ids, or an alias, says that two ids are one person.
-fn link<'a>(event: &'a Event<'a>, context: &Context<'_>) -> Option<(&'a str, &'a str)> {
-    let real = |id: Option<&'a str>| id.filter(|id| !context.placeholders.contains(id));
+pub fn link<'a>(event: &'a Event<'a>, placeholders: &Placeholders) -> Option<(&'a str, &'a str)> {
+    let real = |id: Option<&'a str>| id.filter(|id| !placeholders.contains(id));
     let user = real(event.user_id.as_deref())?;
     let other = match event.kind {
         EventType::Identify => real(event.anonymous_id.as_deref())?,

@@ -27,7 +27,7 @@ struct Newest {
 /// Measures once and sets the gauges.
 pub async fn measure(pool: &PgPool, jetstream: &Context, lanes: &[Lane]) -> Result<(), AttachError> {
     let newest: Option<Newest> = sqlx::query_as(
-        "SELECT extract(epoch FROM clock_timestamp() - taken_at)::double precision AS age_seconds, positions,
+        "/* backups.measure */ SELECT extract(epoch FROM clock_timestamp() - taken_at)::double precision AS age_seconds, positions,
                 last_archived_time AS archived_at,
                 extract(epoch FROM clock_timestamp() - last_archived_time)::double precision AS archived_seconds
            FROM backups b

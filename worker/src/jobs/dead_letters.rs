@@ -9,7 +9,7 @@ use crate::metrics;
 /// Counts once and sets the gauges.
 pub async fn measure(pool: &PgPool) -> Result<(), sqlx::Error> {
     let (open, seconds): (i64, f64) = sqlx::query_as(
-        "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::double precision
+        "/* dead_letters.measure */ SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::double precision
            FROM dead_letters WHERE redriven_at IS NULL AND discarded_at IS NULL",
     )
     .fetch_one(pool)

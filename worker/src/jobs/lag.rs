@@ -14,7 +14,9 @@ use crate::metrics;
 /// Measures all lanes once and sets the gauges.
 pub async fn measure(pool: &PgPool, jetstream: &Context, lanes: &[Lane]) -> Result<(), AttachError> {
     let slowest: Vec<(i32, i64)> =
-        sqlx::query_as("SELECT lane, min(last_seq) FROM partitions GROUP BY lane").fetch_all(pool).await?;
+        sqlx::query_as("/* lag.measure */ SELECT lane, min(last_seq) FROM partitions GROUP BY lane")
+            .fetch_all(pool)
+            .await?;
     let (mut events, mut oldest) = (0, Duration::ZERO);
     for lane in lanes {
         let Some(stream) = lanes::state(jetstream, lane).await? else { continue };

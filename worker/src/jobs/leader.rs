@@ -15,16 +15,17 @@ impl Leadership {
     /// Takes the lead of a job, unless somebody has it.
     pub async fn take(pool: &PgPool, job: &'static str) -> Result<Option<Self>, sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('ec-job-' || $1, 0))")
-            .bind(job)
-            .fetch_one(&mut *connection)
-            .await?;
+        let taken: bool =
+            sqlx::query_scalar("/* leader.take */ SELECT pg_try_advisory_lock(hashtextextended('ec-job-' || $1, 0))")
+                .bind(job)
+                .fetch_one(&mut *connection)
+                .await?;
         Ok(taken.then_some(Self { connection, job }))
     }
 
     /// Gives it up.
     pub async fn give_up(mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT pg_advisory_unlock(hashtextextended('ec-job-' || $1, 0))")
+        sqlx::query("/* leader.give_up */ SELECT pg_advisory_unlock(hashtextextended('ec-job-' || $1, 0))")
             .bind(self.job)
             .execute(&mut *self.connection)
             .await?;

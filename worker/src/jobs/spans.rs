@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use shared::domain::day::usual_times;
 use sqlx::PgPool;
 
-use super::retention::day_of;
+use super::partitions::day_of;
 use crate::flush::spans::widen;
 
 /// In place of a partition, for what this job notes.
@@ -14,7 +14,7 @@ const JOB: i32 = -1;
 /// Looks at every day once; tells how many were noted.
 pub async fn note(pool: &PgPool) -> Result<usize, sqlx::Error> {
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        "/* spans.note.pg_inherits */ SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
           WHERE i.inhparent = 'events'::regclass AND NOT i.inhdetachpending",
     )
     .fetch_all(pool)
@@ -22,11 +22,12 @@ pub async fn note(pool: &PgPool) -> Result<usize, sqlx::Error> {
     let mut noted = 0;
     for day in tables.iter().filter_map(|table| day_of(table)) {
         // Of `events` and not of the partition by its name, which may be dropped meanwhile.
-        let ends: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
-            sqlx::query_as(r#"SELECT min("timestamp"), max("timestamp") FROM events WHERE day = $1"#)
-                .bind(day)
-                .fetch_one(pool)
-                .await?;
+        let ends: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = sqlx::query_as(
+            r#"/* spans.note.events */ SELECT min("timestamp"), max("timestamp") FROM events WHERE day = $1"#,
+        )
+        .bind(day)
+        .fetch_one(pool)
+        .await?;
         let (Some(first), Some(last)) = ends else { continue };
         let usual = usual_times(day);
         if !usual.contains(&first) || !usual.contains(&last) {

@@ -50,13 +50,14 @@ pub async fn trim(
     let mut done = stream.first_seq.saturating_sub(1);
     while done < target {
         done = (done + step(&stream)).min(target);
-        let recorded =
-            sqlx::query("UPDATE lanes SET trimmed_to = greatest(trimmed_to, $2) WHERE lane = $1 AND generation = $3")
-                .bind(i32::from(lane.number))
-                .bind(i64::try_from(done).unwrap_or(i64::MAX))
-                .bind(&stream.generation)
-                .execute(pool)
-                .await?;
+        let recorded = sqlx::query(
+            "/* trim */ UPDATE lanes SET trimmed_to = greatest(trimmed_to, $2) WHERE lane = $1 AND generation = $3",
+        )
+        .bind(i32::from(lane.number))
+        .bind(i64::try_from(done).unwrap_or(i64::MAX))
+        .bind(&stream.generation)
+        .execute(pool)
+        .await?;
         if recorded.rows_affected() == 0 {
             return Ok(None);
         }

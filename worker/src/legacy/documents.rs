@@ -49,7 +49,7 @@ pub fn collection(kind: Kind) -> &'static Collection {
 pub async fn standing(pool: &PgPool, kind: Kind, found: &document::Imported) -> Result<Standing, sqlx::Error> {
     let table = collection(kind).table();
     let query = format!(
-        "SELECT (SELECT document = $2::jsonb FROM {table} WHERE id = $1),
+        "/* documents.standing */ SELECT (SELECT document = $2::jsonb FROM {table} WHERE id = $1),
                 EXISTS (SELECT FROM changes WHERE collection = '{table}' AND entity_id = $1)"
     );
     let (same, known): (Option<bool>, bool) =
@@ -76,7 +76,7 @@ impl<'a> Documents<'a> {
         for (kind, ids) in
             [(Kind::Campaign, &survey.campaigns), (Kind::Segment, &survey.segments), (Kind::Flag, &survey.flags)]
         {
-            let query = format!("SELECT id, position FROM {}", collection(kind).table());
+            let query = format!("/* documents.open */ SELECT id, position FROM {}", collection(kind).table());
             let there: HashMap<String, i64> = sqlx::query_as(&query).fetch_all(pool).await?.into_iter().collect();
             let given: Vec<Option<i64>> = ids.iter().map(|id| there.get(id).copied()).collect();
             let others: Vec<i64> = there.into_values().collect();

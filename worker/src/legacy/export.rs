@@ -71,8 +71,8 @@ pub async fn export(pool: &PgPool, path: &Path) -> Result<Exported, Problem> {
     let mut out = Out { file: BufWriter::new(File::create(&partial).map_err(failed)?), first: true };
     let mut transaction = pool.begin().await?;
     // As long as it takes; nothing is locked.
-    transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-    transaction.execute("SET LOCAL statement_timeout = 0").await?;
+    transaction.execute("/* export.database */ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    transaction.execute("/* export.database.2 */ SET LOCAL statement_timeout = 0").await?;
     let exported = write(&mut transaction, &mut out).await?;
     transaction.commit().await?;
     out.file.flush().map_err(failed)?;
@@ -85,7 +85,9 @@ pub async fn export(pool: &PgPool, path: &Path) -> Result<Exported, Problem> {
 async fn write(database: &mut PgConnection, out: &mut Out) -> Result<Exported, Problem> {
     let mut exported = Exported::default();
     let documents = |table| {
-        format!("SELECT id, document::text AS document, created_at, updated_at FROM {table} ORDER BY position DESC")
+        format!(
+            "/* export.write.database */ SELECT id, document::text AS document, created_at, updated_at FROM {table} ORDER BY position DESC"
+        )
     };
 
     out.open("{\"campaigns\":[")?;
@@ -99,7 +101,8 @@ async fn write(database: &mut PgConnection, out: &mut Out) -> Result<Exported, P
     drop(rows);
 
     out.open("],\n\"users\":{")?;
-    let query = "SELECT id, traits::text FROM users WHERE kind = 'user' ORDER BY created_at, id";
+    let query =
+        "/* export.write.users */ SELECT id, traits::text FROM users WHERE kind = 'user' ORDER BY created_at, id";
     let mut rows = sqlx::query_as::<_, (String, String)>(query).fetch(&mut *database);
     while let Some((id, traits)) = rows.try_next().await? {
         out.element(&format!("{}:{traits}", serde_json::Value::from(id)))?;
@@ -109,7 +112,7 @@ async fn write(database: &mut PgConnection, out: &mut Out) -> Result<Exported, P
 
     out.open("},\n\"events\":[")?;
     let mut progress = Progress::counting("events written");
-    let query = r#"SELECT id, coalesce(user_id, anonymous_id) AS "user", coalesce(event, type) AS name, properties::text AS properties,
+    let query = r#"/* export.write.events */ SELECT id, coalesce(user_id, anonymous_id) AS "user", coalesce(event, type) AS name, properties::text AS properties,
                           "timestamp" AS ts, flags, event_id, original_timestamp, extra::text AS extra
                      FROM events WHERE type IN ('track', 'page', 'screen') ORDER BY "timestamp", id"#;
     let mut rows = sqlx::query_as::<_, Event>(query).fetch(&mut *database);
@@ -142,7 +145,7 @@ async fn write(database: &mut PgConnection, out: &mut Out) -> Result<Exported, P
     drop(rows);
     out.open("]}\n")?;
 
-    let left_out = "SELECT (SELECT count(*) FROM users WHERE kind = 'anonymous'),
+    let left_out = "/* export.write.users.2 */ SELECT (SELECT count(*) FROM users WHERE kind = 'anonymous'),
                            (SELECT count(*) FROM events WHERE type NOT IN ('track', 'page', 'screen'))";
     let (anonymous, other_calls): (i64, i64) = sqlx::query_as(left_out).fetch_one(database).await?;
     exported.anonymous = anonymous.unsigned_abs();

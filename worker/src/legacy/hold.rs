@@ -10,7 +10,7 @@ pub async fn hold(pool: &PgPool, days: impl Iterator<Item = NaiveDate>, until: N
     for day in days {
         // First, so that the retention never sees the partition without it.
         sqlx::query(
-            "INSERT INTO holds AS h (day, until, reason) VALUES ($1, $2, 'imported from the old store')
+            "/* hold */ INSERT INTO holds AS h (day, until, reason) VALUES ($1, $2, 'imported from the old store')
              ON CONFLICT (day) DO UPDATE SET until = greatest(h.until, excluded.until)",
         )
         .bind(day)

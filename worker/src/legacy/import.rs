@@ -98,12 +98,12 @@ pub async fn import(
             if there.contains(&id) {
                 done.there += 1;
             } else {
-                publisher.add(partition, line, &mut progress).await;
+                publisher.add(partition, line, &mut progress).await?;
             }
         }
         progress.at(source.bytes_read());
     }
-    publisher.finish(&mut progress).await;
+    publisher.finish(&mut progress).await?;
     rejects.finish()?;
     progress.end();
     Ok(done)

@@ -12,6 +12,7 @@
 
 pub mod backup;
 pub mod documents;
+pub mod erased;
 pub mod export;
 pub mod filter;
 pub mod hold;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::NaiveDate;
 use shared::domain::legacy::oddity::Oddity;
 use shared::domain::legacy::{Noticed, Refused, Terms, document, event, user};
+use shared::domain::user_key::Placeholders;
 
 use super::report::Report;
 use super::source::{Element, Kind};
@@ -65,6 +66,12 @@ impl<'a> Plan<'a> {
             campaigns: survey.campaigns.iter().map(String::as_str).collect(),
             report: Report::default(),
         }
+    }
+
+    /// User ids of strangers.
+    #[must_use]
+    pub fn placeholders(&self) -> &'a Placeholders {
+        self.terms.placeholders
     }
 
     /// Decides about one element.

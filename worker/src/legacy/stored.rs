@@ -14,7 +14,7 @@ pub async fn events(pool: &PgPool, events: &[(NaiveDate, Uuid)]) -> Result<HashS
     }
     let mut found = HashSet::new();
     for (day, ids) in days {
-        let query = "SELECT id FROM events WHERE day = $1 AND id = ANY($2)";
+        let query = "/* stored.events */ SELECT id FROM events WHERE day = $1 AND id = ANY($2)";
         found.extend(sqlx::query_scalar::<_, Uuid>(query).bind(day).bind(ids).fetch_all(pool).await?);
     }
     Ok(found)
@@ -22,6 +22,6 @@ pub async fn events(pool: &PgPool, events: &[(NaiveDate, Uuid)]) -> Result<HashS
 
 /// Of these identifies, those that were stored on whatever day.
 pub async fn identifies(pool: &PgPool, ids: &[Uuid]) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let query = "SELECT id FROM late_ids WHERE id = ANY($1)";
+    let query = "/* stored.identifies */ SELECT id FROM late_ids WHERE id = ANY($1)";
     Ok(sqlx::query_scalar(query).bind(ids).fetch_all(pool).await?.into_iter().collect())
 }

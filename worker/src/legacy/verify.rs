@@ -1,6 +1,7 @@
 //! Compares the file with the database, element by element, and says what differs.
 //!
-//! What is newer here is no difference: a campaign that was edited or deleted since, traits that a later identify changed.
+//! What is newer here is no difference: a campaign that was edited or deleted since, traits that a later identify changed, people who
+//! were erased.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,6 +10,7 @@ use shared::domain::legacy::document;
 use sqlx::PgPool;
 
 use super::documents::{Standing, collection, standing};
+use super::erased;
 use super::plan::{Outcome, Plan};
 use super::progress::Progress;
 use super::source::{Kind, Source};
@@ -24,6 +26,8 @@ const MOST_IN_WORDS: usize = 20;
 pub struct Comparison {
     /// By kind: the same, and changed here since.
     pub counts: BTreeMap<Kind, (u64, u64)>,
+    /// Users and events of people who were erased here: they stay away.
+    pub erased: u64,
     /// The first differences.
     pub differences: Vec<String>,
     /// All of them.
@@ -54,6 +58,9 @@ impl Comparison {
             .iter()
             .map(|(kind, (same, newer))| format!("{}s: {same} the same, {newer} changed here since", kind.name()))
             .collect();
+        if self.erased > 0 {
+            lines.push(format!("{} users and events stay away: these people were erased here", self.erased));
+        }
         lines.extend(self.differences.iter().map(|what| format!("DIFFERENT  {what}")));
         let unlisted = self.different - self.differences.len() as u64;
         if unlisted > 0 {
@@ -79,17 +86,26 @@ pub async fn verify(path: &Path, pool: &PgPool, survey: &Survey, plan: &mut Plan
             }
         }
         let asked: Vec<_> = users.iter().map(|(id, user)| (id.as_str(), user.as_ref())).collect();
-        for ((id, _), profile) in asked.iter().zip(verify_rows::users(pool, &asked).await?) {
+        let profiles = verify_rows::users(pool, &asked).await?;
+        let asked: Vec<_> = events.iter().map(|(_, event)| event.as_ref()).collect();
+        let differences = verify_rows::events(pool, &asked).await?;
+        let missing = users.iter().zip(&profiles).filter(|(_, profile)| **profile == Profile::Missing);
+        let missing = missing.map(|((_, user), _)| user.line.as_slice());
+        let differ = events.iter().filter(|(_, event)| differences.contains_key(&event.id));
+        let lines: Vec<_> = missing.chain(differ.map(|(_, event)| event.line.as_slice())).collect();
+        let erased = erased::among(pool, plan.placeholders(), &lines).await?;
+        comparison.erased += erased.len() as u64;
+        for ((id, user), profile) in users.iter().zip(profiles) {
             match profile {
+                _ if erased.contains(&user.id) => {}
                 Profile::Same => comparison.same(Kind::User),
                 Profile::Newer => comparison.newer(Kind::User),
                 Profile::Missing => comparison.differ(format!("user {id:?} has no profile, or traits are missing")),
             }
         }
-        let asked: Vec<_> = events.iter().map(|(_, event)| event.as_ref()).collect();
-        let differences = verify_rows::events(pool, &asked).await?;
         for (index, event) in &events {
             match differences.get(&event.id) {
+                _ if erased.contains(&event.id) => {}
                 None => comparison.same(Kind::Event),
                 Some(what) => comparison.differ(format!("event {index} ({}) {what}", event.id)),
             }
@@ -115,7 +131,7 @@ async fn compare_document(
         Standing::Deleted => comparison.newer(kind),
         Standing::Same | Standing::Changed => {
             let query = format!(
-                "SELECT version > 1, document = $2::jsonb, coalesce(created_at = $3, true), coalesce(updated_at = $4, true)
+                "/* verify.compare_document */ SELECT version > 1, document = $2::jsonb, coalesce(created_at = $3, true), coalesce(updated_at = $4, true)
                    FROM {} WHERE id = $1",
                 collection(kind).table()
             );
@@ -144,7 +160,10 @@ async fn compare_order(
     ids: &[String],
     comparison: &mut Comparison,
 ) -> Result<(), sqlx::Error> {
-    let query = format!("SELECT id FROM {} WHERE id = ANY($1) ORDER BY position DESC", collection(kind).table());
+    let query = format!(
+        "/* verify.compare_order */ SELECT id FROM {} WHERE id = ANY($1) ORDER BY position DESC",
+        collection(kind).table()
+    );
     let shown: Vec<String> = sqlx::query_scalar(&query).bind(ids).fetch_all(pool).await?;
     let there: std::collections::HashSet<&str> = shown.iter().map(String::as_str).collect();
     let wanted = ids.iter().map(String::as_str).filter(|id| there.contains(id));

@@ -56,7 +56,7 @@ pub async fn events(pool: &PgPool, events: &[&event::Imported]) -> Result<HashMa
 async fn rows_of(pool: &PgPool, day: NaiveDate, events: &[Event<'_>]) -> Result<Vec<EventRow>, sqlx::Error> {
     let raw = |raw: &Option<std::borrow::Cow<'_, RawValue>>| raw.as_deref().map(|raw| raw.get().to_owned());
     sqlx::query_as(
-        r#"SELECT k.place, e.id IS NOT NULL AS there,
+        r#"/* verify_rows.rows_of */ SELECT k.place, e.id IS NOT NULL AS there,
                   (e.type, e.user_id, e.event, e.message_id, e.event_id, e.original_timestamp)
                       IS NOT DISTINCT FROM ('track', k.user_id, k.event, k.message_id, k.event_id, k.original_timestamp) AS who,
                   e."timestamp" = k.at AS at,
@@ -86,11 +86,11 @@ async fn explain(pool: &PgPool, differences: &mut HashMap<Uuid, String>) -> Resu
         return Ok(());
     }
     let ids: Vec<Uuid> = differences.keys().copied().collect();
-    let query = "SELECT event_id, max(id) FROM dead_letters WHERE event_id = ANY($1) GROUP BY event_id";
+    let query = "/* verify_rows.explain.dead_letters */ SELECT event_id, max(id) FROM dead_letters WHERE event_id = ANY($1) GROUP BY event_id";
     for (id, letter) in sqlx::query_as::<_, (Uuid, i64)>(query).bind(&ids).fetch_all(pool).await? {
         differences.entry(id).and_modify(|what| what.push_str(&format!(", but in dead letter {letter}")));
     }
-    let query = "SELECT id FROM late_ids WHERE id = ANY($1)";
+    let query = "/* verify_rows.explain.late_ids */ SELECT id FROM late_ids WHERE id = ANY($1)";
     for id in sqlx::query_scalar::<_, Uuid>(query).bind(&ids).fetch_all(pool).await? {
         differences.entry(id).and_modify(|what| what.push_str(", but was filed under another day"));
     }
@@ -111,7 +111,7 @@ pub enum Profile {
 /// How each of these users compares, in their order.
 pub async fn users(pool: &PgPool, users: &[(&str, &user::Imported)]) -> Result<Vec<Profile>, sqlx::Error> {
     let rows: Vec<(i64, bool, i64, i64)> = sqlx::query_as(
-        "SELECT k.place, u.id IS NOT NULL,
+        "/* verify_rows.users */ SELECT k.place, u.id IS NOT NULL,
                 (SELECT count(*) FROM jsonb_object_keys(k.traits::jsonb) key WHERE NOT u.traits ? key),
                 (SELECT count(*) FROM jsonb_each(k.traits::jsonb) t WHERE u.traits -> t.key <> t.value)
            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (id, traits, place)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use shared::domain::control::Control;
 use shared::domain::message::DecodeError;
 
 use crate::reader::Fetched;
@@ -50,7 +51,11 @@ pub struct Buffer {
     /// The last message taken in, with its batch id.
     pub read_to: Option<(i64, String)>,
     bytes: usize,
+    controls: usize,
 }
+
+/// Control lines of one flush: each takes a few statements, and all partitions wait for them.
+const MOST_CONTROLS: usize = 200;
 
 impl Buffer {
     /// Takes a message in. `positions` are the owned partitions with the last sequence each has seen; `warden` is the partition whose
@@ -73,6 +78,7 @@ impl Buffer {
                     }
                     self.bytes += segment.lines.len();
                     let (seq, sealed_at) = (fetched.seq, message.received_at);
+                    let before = self.lines.len();
                     let lines = segment.lines().zip(0..);
                     self.lines.extend(lines.map(|(bytes, position)| Line {
                         partition,
@@ -81,6 +87,7 @@ impl Buffer {
                         sealed_at,
                         bytes,
                     }));
+                    self.controls += self.lines[before..].iter().filter(|line| Control::is_one(&line.bytes)).count();
                 }
             }
         }
@@ -103,7 +110,7 @@ impl Buffer {
     /// Is it time, by size?
     #[must_use]
     pub fn is_full(&self, events: usize, bytes: usize) -> bool {
-        self.lines.len() >= events || self.bytes >= bytes
+        self.lines.len() >= events || self.bytes >= bytes || self.controls >= MOST_CONTROLS
     }
 }
 

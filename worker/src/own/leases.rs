@@ -43,7 +43,7 @@ fn interval(duration: Duration) -> PgInterval {
 /// Shows a sign of life and prolongs the leases; gives back what is still owned.
 pub async fn renew(database: &mut PgConnection, me: &Identity) -> Result<Vec<Position>, sqlx::Error> {
     sqlx::query(
-        "INSERT INTO workers (id, lane, name, version, locked) VALUES ($1, $2, $3, $4, $5)
+        "/* leases.renew.workers */ INSERT INTO workers (id, lane, name, version, locked) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), locked = excluded.locked",
     )
     .bind(me.id)
@@ -54,7 +54,7 @@ pub async fn renew(database: &mut PgConnection, me: &Identity) -> Result<Vec<Pos
     .execute(&mut *database)
     .await?;
     sqlx::query_as(
-        "UPDATE partitions SET lease_until = clock_timestamp() + $3, updated_at = clock_timestamp()
+        "/* leases.renew.partitions */ UPDATE partitions SET lease_until = clock_timestamp() + $3, updated_at = clock_timestamp()
           WHERE lane = $1 AND owner = $2 RETURNING partition, last_seq, last_batch_id",
     )
     .bind(me.lane)
@@ -68,19 +68,20 @@ pub async fn renew(database: &mut PgConnection, me: &Identity) -> Result<Vec<Pos
 /// would be counted until their lease ends, and nobody would want what they held.
 pub async fn live(database: &mut PgConnection, me: &Identity) -> Result<usize, sqlx::Error> {
     bury(database, me).await?;
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM workers WHERE lane = $1 AND seen_at > clock_timestamp() - $2")
-            .bind(me.lane)
-            .bind(interval(me.lease))
-            .fetch_one(database)
-            .await?;
+    let count: i64 = sqlx::query_scalar(
+        "/* leases.live */ SELECT count(*) FROM workers WHERE lane = $1 AND seen_at > clock_timestamp() - $2",
+    )
+    .bind(me.lane)
+    .bind(interval(me.lease))
+    .fetch_one(database)
+    .await?;
     Ok(usize::try_from(count).unwrap_or(1))
 }
 
 /// Frees what dead owners held, and forgets them. Only those are looked at that have missed two heartbeats.
 async fn bury(database: &mut PgConnection, me: &Identity) -> Result<(), sqlx::Error> {
     let silent: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT id FROM workers WHERE lane = $1 AND id <> $2 AND locked AND seen_at < clock_timestamp() - interval '1 s'",
+        "/* leases.bury.workers */ SELECT id FROM workers WHERE lane = $1 AND id <> $2 AND locked AND seen_at < clock_timestamp() - interval '1 s'",
     )
     .bind(me.lane)
     .bind(me.id)
@@ -92,7 +93,7 @@ async fn bury(database: &mut PgConnection, me: &Identity) -> Result<(), sqlx::Er
         }
         end_sessions(database, &[owner]).await?;
         sqlx::query(
-            "WITH freed AS (UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
+            "/* leases.bury.partitions */ WITH freed AS (UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
                              WHERE owner = $1)
              DELETE FROM workers WHERE id = $1",
         )
@@ -107,7 +108,7 @@ async fn bury(database: &mut PgConnection, me: &Identity) -> Result<(), sqlx::Er
 pub async fn claim(database: &mut PgConnection, me: &Identity, want: usize) -> Result<Vec<Position>, sqlx::Error> {
     let gone = end_of_others(database, me).await?;
     sqlx::query_as(
-        "UPDATE partitions SET owner = $2, lease_until = clock_timestamp() + $3, updated_at = clock_timestamp()
+        "/* leases.claim */ UPDATE partitions SET owner = $2, lease_until = clock_timestamp() + $3, updated_at = clock_timestamp()
           WHERE partition IN (
                 SELECT partition FROM partitions
                  WHERE lane = $1 AND owner IS DISTINCT FROM $2
@@ -129,7 +130,7 @@ pub async fn claim(database: &mut PgConnection, me: &Identity, want: usize) -> R
 /// Finds owners whose lease ran out, and ends what is left of them in the database.
 async fn end_of_others(database: &mut PgConnection, me: &Identity) -> Result<Vec<Uuid>, sqlx::Error> {
     let gone: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT DISTINCT owner FROM partitions
+        "/* leases.end_of_others */ SELECT DISTINCT owner FROM partitions
           WHERE lane = $1 AND owner IS NOT NULL AND owner <> $2 AND lease_until < clock_timestamp()",
     )
     .bind(me.lane)
@@ -146,7 +147,7 @@ async fn end_of_others(database: &mut PgConnection, me: &Identity) -> Result<Vec
 async fn end_sessions(database: &mut PgConnection, owners: &[Uuid]) -> Result<(), sqlx::Error> {
     let names: Vec<String> = owners.iter().map(|&owner| session_name(owner)).collect();
     sqlx::query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        "/* leases.end_sessions */ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE datname = current_database() AND application_name = ANY($1) AND pg_has_role(usesysid, 'USAGE')",
     )
     .bind(names)
@@ -158,9 +159,15 @@ async fn end_sessions(database: &mut PgConnection, owners: &[Uuid]) -> Result<()
 
 async fn is_dead(database: &mut PgConnection, owner: Uuid) -> Result<bool, sqlx::Error> {
     let key = session_lock::key(owner);
-    let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(key).fetch_one(&mut *database).await?;
+    let free: bool = sqlx::query_scalar("/* leases.is_dead.partitions */ SELECT pg_try_advisory_lock($1)")
+        .bind(key)
+        .fetch_one(&mut *database)
+        .await?;
     if free {
-        sqlx::query("SELECT pg_advisory_unlock($1)").bind(key).execute(database).await?;
+        sqlx::query("/* leases.is_dead.partitions.2 */ SELECT pg_advisory_unlock($1)")
+            .bind(key)
+            .execute(database)
+            .await?;
     }
     Ok(free)
 }
@@ -168,7 +175,7 @@ async fn is_dead(database: &mut PgConnection, owner: Uuid) -> Result<bool, sqlx:
 /// Gives partitions back.
 pub async fn release(database: &mut PgConnection, me: &Identity, partitions: &[i32]) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
+        "/* leases.release */ UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
           WHERE owner = $1 AND partition = ANY($2)",
     )
     .bind(me.id)
@@ -181,7 +188,7 @@ pub async fn release(database: &mut PgConnection, me: &Identity, partitions: &[i
 /// Leaves: gives everything back, and is no longer counted.
 pub async fn leave(database: &mut PgConnection, me: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "WITH back AS (UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
+        "/* leases.leave */ WITH back AS (UPDATE partitions SET owner = NULL, lease_until = '-infinity', updated_at = clock_timestamp()
                         WHERE owner = $1)
          DELETE FROM workers WHERE id = $1 OR seen_at < clock_timestamp() - interval '1 day'",
     )

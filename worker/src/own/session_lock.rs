@@ -22,7 +22,10 @@ impl SessionLock {
     /// Takes the lock of an owner.
     pub async fn take(options: &PgConnectOptions, owner: Uuid) -> Result<Self, sqlx::Error> {
         let mut connection = options.connect().await?;
-        sqlx::query("SELECT pg_advisory_lock($1)").bind(key(owner)).execute(&mut connection).await?;
+        sqlx::query("/* session_lock.take */ SELECT pg_advisory_lock($1)")
+            .bind(key(owner))
+            .execute(&mut connection)
+            .await?;
         Ok(Self(connection))
     }
 

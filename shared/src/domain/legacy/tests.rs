@@ -170,7 +170,7 @@ proptest! {
         ts in 946_684_800_000_i64..1_763_300_000_000,
         occurrence in 0u32..3,
     ) {
-        let value = json!({"id": id, "user_id": user, "event": name, "properties": {"t": text, "campaign": text}, "ts": ts, text.clone(): 1});
+        let value = json!({"id": id, "user_id": user, "event": name, "properties": {"t": text, "campaign": text}, "ts": ts, (text): 1});
         match (mapped(&value, occurrence), mapped(&value, occurrence)) {
             (Ok(one), Ok(two)) => {
                 prop_assert_eq!(&one.line, &two.line);

@@ -61,7 +61,10 @@ impl Filter {
 
     /// Selects `what` of the open letters that are meant, with ids in `ids`.
     pub(super) fn open<'a>(&self, what: &str, ids: &RangeInclusive<i64>) -> QueryBuilder<'a, Postgres> {
-        let mut query = QueryBuilder::new(format!("SELECT {what} FROM dead_letters WHERE {}", State::Open.condition()));
+        let mut query = QueryBuilder::new(format!(
+            "/* filter.open */ SELECT {what} FROM dead_letters WHERE {}",
+            State::Open.condition()
+        ));
         query.push(" AND id BETWEEN ").push_bind(*ids.start()).push(" AND ").push_bind(*ids.end());
         self.narrow(&mut query);
         query

@@ -61,7 +61,7 @@ pub async fn page<T>(
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM dead_letters WHERE "));
+    let mut query = QueryBuilder::new(format!("/* dead_letters.page */ SELECT {COLUMNS} FROM dead_letters WHERE "));
     query.push(state.map_or("true", State::condition));
     filter.narrow(&mut query);
     if let Some(id) = before {
@@ -77,7 +77,8 @@ pub async fn count(
     (filter, state): (&Filter, Option<State>),
     most: i64,
 ) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE ");
+    let mut query =
+        QueryBuilder::new("/* dead_letters.count */ SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE ");
     query.push(state.map_or("true", State::condition));
     filter.narrow(&mut query);
     query.push(" LIMIT ").push_bind(most).push(") AS counted");
@@ -89,9 +90,9 @@ pub async fn one<T>(connection: &mut PgConnection, id: i64) -> Result<Option<(T,
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1");
+    let sql = format!("/* dead_letters.one.dead_letters */ SELECT {COLUMNS} FROM dead_letters WHERE id = $1");
     let letter = sqlx::query_as(&sql).bind(id).fetch_optional(&mut *connection).await?;
-    let payload = "SELECT payload FROM dead_letters WHERE id = $1";
+    let payload = "/* dead_letters.one.dead_letters.2 */ SELECT payload FROM dead_letters WHERE id = $1";
     let payload = sqlx::query_scalar(payload).bind(id).fetch_optional(connection).await?;
     Ok(letter.zip(payload))
 }

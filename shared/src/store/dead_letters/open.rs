@@ -54,7 +54,7 @@ pub async fn summary(connection: &mut PgConnection, filter: &Filter) -> Result<S
 /// Which of these ids are no open letters, and why not.
 pub async fn not_open(connection: &mut PgConnection, ids: &[i64]) -> Result<Vec<(i64, String)>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT i.id, CASE WHEN redriven_at IS NOT NULL THEN 'it was redriven at ' || to_char(redriven_at, 'YYYY-MM-DD HH24:MI:SS')
+        "/* open.not_open */ SELECT i.id, CASE WHEN redriven_at IS NOT NULL THEN 'it was redriven at ' || to_char(redriven_at, 'YYYY-MM-DD HH24:MI:SS')
                            WHEN discarded_at IS NOT NULL THEN 'it was discarded at ' || to_char(discarded_at, 'YYYY-MM-DD HH24:MI:SS')
                            ELSE 'there is no such letter' END
            FROM unnest($1::bigint[]) AS i (id) LEFT JOIN dead_letters d ON d.id = i.id
@@ -92,7 +92,7 @@ pub async fn lock(
         (place == 0 || bytes <= PIECE_BYTES).then_some(*id)
     };
     let piece: Vec<i64> = lengths.iter().enumerate().map_while(fits).collect();
-    let sql = "SELECT id, events, payload FROM dead_letters WHERE id = ANY($1) ORDER BY id";
+    let sql = "/* open.lock */ SELECT id, events, payload FROM dead_letters WHERE id = ANY($1) ORDER BY id";
     let letters: Vec<(i64, i32, Vec<u8>)> = sqlx::query_as(sql).bind(piece).fetch_all(transaction).await?;
     Ok(letters.into_iter().map(|(id, events, payload)| Locked { id, events, payload: payload.into() }).collect())
 }
@@ -107,7 +107,7 @@ pub async fn outdated(
     }
     // The profile tells cheaply of most users that there is none; a minute, because clocks differ.
     let letters: Vec<i64> = sqlx::query_scalar(
-        "SELECT letter FROM unnest($1::bigint[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[])
+        "/* open.outdated */ SELECT letter FROM unnest($1::bigint[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[])
                          AS i (letter, kind, id, event_id, received_at)
            JOIN users u ON u.kind = i.kind AND u.id = i.id AND u.updated_at >= i.received_at - interval '1 minute'
           WHERE EXISTS (SELECT FROM events e
@@ -139,7 +139,7 @@ pub struct Redriven {
 /// Marks letters as redriven.
 pub async fn mark_redriven(transaction: &mut PgConnection, letters: &[Redriven], by: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE dead_letters d SET redriven_at = clock_timestamp(), redriven_by = $4, redriven_seq = r.seq,
+        "/* open.mark_redriven */ UPDATE dead_letters d SET redriven_at = clock_timestamp(), redriven_by = $4, redriven_seq = r.seq,
                                    event_id = coalesce(d.event_id, r.event_id)
            FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) AS r (id, event_id, seq) WHERE d.id = r.id",
     )
@@ -175,7 +175,7 @@ pub async fn discard(
     let mut query = filter.open("id, events", &ids);
     query.push(" ORDER BY id LIMIT ").push_bind(i64::from(most)).push(" FOR UPDATE SKIP LOCKED");
     let locked: Vec<(i64, i32)> = query.build_query_as().fetch_all(&mut *transaction).await?;
-    let mark = "UPDATE dead_letters SET discarded_at = clock_timestamp(), discarded_by = $2, discard_reason = $3 WHERE id = ANY($1)";
+    let mark = "/* open.discard */ UPDATE dead_letters SET discarded_at = clock_timestamp(), discarded_by = $2, discard_reason = $3 WHERE id = ANY($1)";
     let ids: Vec<i64> = locked.iter().map(|(id, _)| *id).collect();
     sqlx::query(mark).bind(&ids).bind(by).bind(why).execute(&mut *transaction).await?;
     transaction.commit().await?;

@@ -76,7 +76,7 @@ pub async fn killed(world: &mut World) {
     holder.execute(format!("LOCK TABLE {} IN ACCESS SHARE MODE", tables[0]).as_str()).await.expect("a lock");
     reader.rollback().await.expect("a transaction ends");
     let detaching =
-        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE events DETACH%' AND state = 'active'";
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%ALTER TABLE events DETACH%' AND state = 'active'";
     let backend: i32 = within(PATIENCE, "a detach waits", async || {
         let found = sqlx::query_scalar(detaching).fetch_optional(pool).await.map_err(|e| e.to_string())?;
         found.ok_or_else(|| "nobody detaches".to_owned())
@@ -98,9 +98,11 @@ pub async fn under_load(world: &mut World, control: &Control) {
     let before = p99_until(&client, tokio::time::sleep(Duration::from_secs(5))).await;
     let tables = old_partitions(pool, 100_000).await;
     let meanwhile = p99_until(&client, gone(pool, &tables)).await;
+    let archives = std::fs::read_dir(world.archive.path()).expect("the archives can be listed").count();
+    assert_eq!(archives, 2 * tables.len(), "an archive and a manifest for each");
     let ratio = meanwhile.as_secs_f64() / before.as_secs_f64();
     world.notes.push(format!(
-        "p99 of a single event {before:.1?} before, {meanwhile:.1?} while partitions went: {ratio:.1} times"
+        "p99 of a single event {before:.1?} before, {meanwhile:.1?} while partitions were exported and went: {ratio:.1} times"
     ));
     control.allow(control.acknowledged());
 }

@@ -38,7 +38,7 @@ pub async fn dead_letters(what: DeadLetters) -> Result<(), Problem> {
 }
 
 /// Who runs it, as the marks name them.
-fn somebody() -> String {
+pub fn somebody() -> String {
     std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "command line".to_owned())
 }
 

@@ -23,7 +23,7 @@ type Row = (i32, i32, i32, i32, bool);
 /// The one that was begun and not finished.
 pub async fn unfinished(pool: &PgPool) -> Result<Option<Plan>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT epoch, partitions, lanes, lanes_before, taken_at IS NOT NULL FROM layouts WHERE finished_at IS NULL",
+        "/* plan.unfinished */ SELECT epoch, partitions, lanes, lanes_before, taken_at IS NOT NULL FROM layouts WHERE finished_at IS NULL",
     )
     .fetch_optional(pool)
     .await?;
@@ -38,20 +38,22 @@ pub async fn unfinished(pool: &PgPool) -> Result<Option<Plan>, sqlx::Error> {
 /// Notes a new one.
 pub async fn begin(pool: &PgPool, before: Layout, partitions: u16, lanes: u16) -> Result<Plan, Problem> {
     let next = Layout { epoch: before.epoch + 1, partitions, lanes };
-    let noted = sqlx::query("INSERT INTO layouts (epoch, partitions, lanes, lanes_before) VALUES ($1, $2, $3, $4)")
-        .bind(i32::try_from(next.epoch)?)
-        .bind(i32::from(partitions))
-        .bind(i32::from(lanes))
-        .bind(i32::from(before.lanes))
-        .execute(pool)
-        .await;
+    let noted = sqlx::query(
+        "/* plan.begin */ INSERT INTO layouts (epoch, partitions, lanes, lanes_before) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(i32::try_from(next.epoch)?)
+    .bind(i32::from(partitions))
+    .bind(i32::from(lanes))
+    .bind(i32::from(before.lanes))
+    .execute(pool)
+    .await;
     noted.map_err(owner_is_needed)?;
     Ok(Plan { next, lanes_before: before.lanes, is_taken: false })
 }
 
 /// Gives it up. Only before it was taken.
 pub async fn forget(pool: &PgPool, plan: &Plan) -> Result<(), Problem> {
-    let gone = sqlx::query("DELETE FROM layouts WHERE epoch = $1 AND taken_at IS NULL")
+    let gone = sqlx::query("/* plan.forget */ DELETE FROM layouts WHERE epoch = $1 AND taken_at IS NULL")
         .bind(i32::try_from(plan.next.epoch)?)
         .execute(pool)
         .await;
@@ -61,7 +63,7 @@ pub async fn forget(pool: &PgPool, plan: &Plan) -> Result<(), Problem> {
 
 /// It is done.
 pub async fn finish(pool: &PgPool, plan: &Plan) -> Result<(), Problem> {
-    sqlx::query("UPDATE layouts SET finished_at = clock_timestamp() WHERE epoch = $1")
+    sqlx::query("/* plan.finish */ UPDATE layouts SET finished_at = clock_timestamp() WHERE epoch = $1")
         .bind(i32::try_from(plan.next.epoch)?)
         .execute(pool)
         .await?;
@@ -75,9 +77,9 @@ pub type Starts = Vec<Start>;
 /// barriers of `all` lanes is processed.
 pub async fn take(pool: &PgPool, plan: &Plan, all: &Starts) -> Result<bool, Problem> {
     let mut transaction = pool.begin().await?;
-    sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await?;
+    sqlx::query("/* plan.take.layouts */ SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await?;
     let epoch = i32::try_from(plan.next.epoch)?;
-    let noted = sqlx::query("UPDATE layouts SET taken_at = clock_timestamp() WHERE epoch = $1 AND taken_at IS NULL")
+    let noted = sqlx::query("/* plan.take.layouts.2 */ UPDATE layouts SET taken_at = clock_timestamp() WHERE epoch = $1 AND taken_at IS NULL")
         .bind(epoch)
         .execute(&mut *transaction)
         .await
@@ -109,17 +111,21 @@ async fn reached(transaction: &mut PgConnection, all: &Starts) -> Result<bool, s
 
 /// Where each lane of the layout that was taken begins.
 pub async fn barriers(pool: &PgPool) -> Result<Vec<(i32, i64)>, sqlx::Error> {
-    sqlx::query_as("SELECT lane, min(counted_from) FROM partitions GROUP BY lane ORDER BY lane").fetch_all(pool).await
+    sqlx::query_as("/* plan.barriers */ SELECT lane, min(counted_from) FROM partitions GROUP BY lane ORDER BY lane")
+        .fetch_all(pool)
+        .await
 }
 
 /// How far each lane is processed.
 pub async fn processed(pool: &PgPool) -> Result<Vec<(i32, i64)>, sqlx::Error> {
-    sqlx::query_as("SELECT lane, min(last_seq) FROM partitions GROUP BY lane ORDER BY lane").fetch_all(pool).await
+    sqlx::query_as("/* plan.processed */ SELECT lane, min(last_seq) FROM partitions GROUP BY lane ORDER BY lane")
+        .fetch_all(pool)
+        .await
 }
 
 /// Workers that were seen a moment ago: lane and version.
 pub async fn workers(pool: &PgPool) -> Result<Vec<(i32, String)>, sqlx::Error> {
-    sqlx::query_as("SELECT DISTINCT lane, version FROM workers WHERE seen_at > clock_timestamp() - interval '15 s'")
+    sqlx::query_as("/* plan.workers */ SELECT DISTINCT lane, version FROM workers WHERE seen_at > clock_timestamp() - interval '15 s'")
         .fetch_all(pool)
         .await
 }
