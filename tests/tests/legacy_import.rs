@@ -521,3 +521,20 @@ async fn an_imported_event_that_is_driven_again_is_still_history() {
     assert_eq!(pipeline.database.number("SELECT count(*) FROM events WHERE flags & 32 = 0").await, 0);
     audited(&pipeline).await;
 }
+
+#[tokio::test]
+async fn people_who_were_erased_here_stay_away() {
+    let pipeline = Pipeline::start().await;
+    let erase = pipeline.admin().post("/v1/admin/erasures", &json!({"user_id": "u"})).await.unwrap();
+    assert_eq!(erase.status / 100, 2, "{}", erase.text());
+    pipeline.drained().await;
+    let folder = Folder::new("legacy");
+    let file = folder.path().join("data.json");
+    let event = |user: &str| json!({"id": uuid::Uuid::new_v4(), "user_id": user, "event": "e", "properties": {}, "ts": Utc::now().timestamp_millis()});
+    let store = json!({"users": {"u": {"a": 1}, "v": {"a": 1}}, "events": [event("u"), event("v")]});
+    fs::write(&file, store.to_string()).unwrap();
+    let said = imported(&pipeline, &file, &[], 0).await;
+    assert!(said.contains("2 users and events stay away") && said.contains("events: 1 the same"), "{said}");
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM events WHERE user_id = 'u'").await, 0);
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM users WHERE id = 'u'").await, 0);
+}

@@ -5,7 +5,7 @@ const FILE_BYTES_PER_BYTE: u64 = 56;
 /// Largest filter, in bytes: enough for a file of 3.5 GB; a longer one has more false yeses.
 pub const MOST_BYTES: u64 = 64 << 20;
 const LEAST_BYTES: u64 = 64 << 10;
-/// Bits per element; with thirty bits of room for each, one in a million is a false yes.
+/// Bits per element; with thirty bits of room for each, one in a hundred thousand is a false yes.
 const PROBES: u64 = 8;
 
 /// The set.
