@@ -141,7 +141,7 @@ async fn at_every_midnight_of_a_year_exactly_the_right_days_are_there_until_june
 
 #[tokio::test]
 async fn at_every_midnight_of_a_year_exactly_the_right_days_are_there_from_june() {
-    pass("2028-06-20", 200, "2028-06-30", "2028-12-31").await;
+    pass("2028-06-20", 200, "2028-06-20", "2028-12-31").await;
 }
 
 #[tokio::test]
@@ -535,7 +535,8 @@ async fn the_books_balance_after_their_old_pages_and_letters_went() {
 async fn the_documents_have_a_rule_for_every_table() {
     let database = database().await;
     let text = std::fs::read_to_string(root().join("migrations/README.md")).unwrap();
-    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    let (_, table) = text.split_once("| table | one row is |").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
     let mut documented = BTreeMap::new();
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
