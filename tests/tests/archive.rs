@@ -61,6 +61,22 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Asks for an erasure, and waits until nothing of it is left in tables and archives.
+async fn erase(pipeline: &Pipeline, user: &str) {
+    let answer = pipeline.admin().post("/v1/admin/erasures", &json!({"user_id": user})).await.unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let request = answer.json()["requests"][0]["id"].as_str().unwrap().to_owned();
+    eventually("archives are looked through", async || {
+        let receipt = pipeline.admin().get(&format!("/v1/admin/erasures/{request}")).await.unwrap();
+        let said = receipt.text();
+        match receipt.json()["state"].as_str() {
+            Some("provisional" | "final") if !said.contains("archived days") => Ok(()),
+            _ => Err(said),
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_day_is_exported_dropped_brought_back_for_a_while_and_dropped_again() {
     let folder = Folder::new("archive");
@@ -122,18 +138,7 @@ async fn erased_people_are_gone_from_archives_and_do_not_come_back_with_one() {
     for name in files(folder.path()) {
         fs::copy(folder.path().join(&name), elsewhere.path().join(&name)).unwrap();
     }
-    let answer = pipeline.admin().post("/v1/admin/erasures", &json!({"user_id": "u-7"})).await.unwrap();
-    assert_eq!(answer.status, 202, "{}", answer.text());
-    let request = answer.json()["requests"][0]["id"].as_str().unwrap().to_owned();
-    eventually("archives are looked through", async || {
-        let receipt = pipeline.admin().get(&format!("/v1/admin/erasures/{request}")).await.unwrap();
-        let said = receipt.text();
-        match receipt.json()["state"].as_str() {
-            Some("provisional" | "final") if !said.contains("archived days") => Ok(()),
-            _ => Err(said),
-        }
-    })
-    .await;
+    erase(&pipeline, "u-7").await;
     let left = archives.of_day(day).unwrap();
     // One in a hundred is theirs.
     let others = u64::try_from(ROWS - ROWS / 100).unwrap();
@@ -149,6 +154,20 @@ async fn erased_people_are_gone_from_archives_and_do_not_come_back_with_one() {
         assert_eq!(pipeline.rows().await, i64::try_from(others).unwrap());
         assert_eq!(pipeline.database.number("SELECT count(*) FROM events WHERE user_id = 'u-7'").await, 0);
     }
+    assert_balanced(&pipeline).await;
+}
+
+#[tokio::test]
+async fn a_day_that_waits_for_its_export_loses_erased_people_too() {
+    let pipeline = Pipeline::start().await;
+    let (pool, day) = (&pipeline.database.pool, ago(5));
+    make_day(pool, day, 200).await;
+    let table = partitions::name(day);
+    sqlx::query(&format!("ALTER TABLE events DETACH PARTITION {table}")).execute(pool).await.unwrap();
+    erase(&pipeline, "u-7").await;
+    let left = format!("SELECT count(*) FROM {table}");
+    assert_eq!(pipeline.database.number(&left).await, 198);
+    assert_eq!(pipeline.database.number(&format!("{left} WHERE user_id = 'u-7'")).await, 0);
     assert_balanced(&pipeline).await;
 }
 

@@ -3,8 +3,10 @@
 //! Deleted, or anonymised: then each row stays with its type, name, times and source under one random id, and its own id is replaced by
 //! one that cannot be computed from the user's (`anonymised_id`), alike in all three tables. Rows that are deleted are booked in
 //! `removals` in the same transaction. Ids of events in `late_ids` and `duplicates` go in both cases.
+//!
+//! Events are taken out of the tables of their days, by name: a day that waits to be exported is no part of `events` any more, and may
+//! come back. A table that is dropped meanwhile fails the sweep, which begins again.
 
-use chrono::NaiveDate;
 use shared::domain::user_key::Placeholders;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -12,8 +14,7 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use super::{Bounds, Counts, Erasure, Keys};
-use crate::jobs::partitions::day_of;
-use crate::jobs::partitions::{Until, become_owner};
+use crate::jobs::partitions::{self, DayTable, Until, become_owner};
 
 /// Rows of one transaction.
 const ROWS_PER_BATCH: i64 = 1_000;
@@ -23,15 +24,20 @@ const KEYS: &str = "/* rows.keys */ WITH keys AS MATERIALIZED (
     SELECT kind, id, coalesce(until, 'infinity') AS until
       FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, until))";
 
-/// Events of the day $5 that belong to the keys; $6 are the ids of strangers, $4 the most.
-const DOOMED: &str = r#"doomed AS MATERIALIZED (
-    SELECT e.id FROM keys k JOIN events e ON coalesce(e.user_id, e.anonymous_id) = k.id
-     WHERE e.day = $5 AND CASE k.kind WHEN 'user' THEN e.user_id = k.id ELSE e.user_id IS NULL END
+/// Events of a day's table that belong to the keys; $5 are the ids of strangers, $4 the most.
+fn doomed(table: &DayTable) -> String {
+    let table = &table.name;
+    format!(
+        r#"doomed AS MATERIALIZED (
+    SELECT e.id FROM keys k JOIN {table} e ON coalesce(e.user_id, e.anonymous_id) = k.id
+     WHERE CASE k.kind WHEN 'user' THEN e.user_id = k.id ELSE e.user_id IS NULL END
        AND least(e."timestamp", e.received_at) <= k.until
     UNION
-    SELECT e.id FROM keys k JOIN events e ON e.anonymous_id = k.id AND coalesce(e.user_id, e.anonymous_id) = ANY($6)
-     WHERE e.day = $5 AND k.kind = 'anonymous' AND e.user_id = ANY($6) AND least(e."timestamp", e.received_at) <= k.until
-    LIMIT $4)"#;
+    SELECT e.id FROM keys k JOIN {table} e ON e.anonymous_id = k.id AND coalesce(e.user_id, e.anonymous_id) = ANY($5)
+     WHERE k.kind = 'anonymous' AND e.user_id = ANY($5) AND least(e."timestamp", e.received_at) <= k.until
+    LIMIT $4)"#
+    )
+}
 
 /// Sweeps all of it; says how many rows.
 pub async fn sweep(
@@ -42,15 +48,16 @@ pub async fn sweep(
 ) -> Result<Counts, sqlx::Error> {
     let strangers: Vec<String> = placeholders.ids().map(str::to_owned).collect();
     let mut counts = Counts::new();
-    for day in days(pool).await? {
+    let tables = partitions::all(&mut *pool.acquire().await?).await?;
+    for table in tables {
         loop {
-            let swept = events(pool, erasure, keys, day, &strangers).await?;
+            let swept = events(pool, erasure, keys, &table, &strangers).await?;
             *counts.entry("events").or_default() += swept.unsigned_abs();
             if swept < ROWS_PER_BATCH {
                 break;
             }
         }
-        *counts.entry("events_that_named_it").or_default() += unname(pool, erasure, day).await?;
+        *counts.entry("events_that_named_it").or_default() += unname(pool, erasure, &table).await?;
     }
     loop {
         let (matches, conversions) = matches(pool, erasure, keys).await?;
@@ -62,41 +69,30 @@ pub async fn sweep(
     }
 }
 
-/// All days that have a partition.
-async fn days(pool: &PgPool) -> Result<Vec<NaiveDate>, sqlx::Error> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "/* rows.days */ SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-          WHERE i.inhparent = 'events'::regclass ORDER BY c.relname",
-    )
-    .fetch_all(pool)
-    .await?;
-    Ok(tables.iter().filter_map(|table| day_of(table)).collect())
-}
-
 /// One batch of one day.
 async fn events(
     pool: &PgPool,
     erasure: &Erasure,
     keys: &Keys<'_>,
-    day: NaiveDate,
+    table: &DayTable,
     strangers: &[String],
 ) -> Result<i64, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let bounds = keys.lock(&mut transaction).await?;
     become_owner(&mut transaction, Until::Commit).await?;
     let change = if erasure.anonymises() {
-        r"/* rows.events.events */ UPDATE events e
-             SET id = anonymised_id(e.id, $7), user_id = CASE WHEN e.user_id = ANY($6) THEN e.user_id WHEN e.user_id IS NOT NULL THEN $8 END,
-                 anonymous_id = CASE WHEN e.user_id IS NULL OR e.user_id = ANY($6) THEN $8 END,
+        r"SET id = anonymised_id(e.id, $6), user_id = CASE WHEN e.user_id = ANY($5) THEN e.user_id WHEN e.user_id IS NOT NULL THEN $7 END,
+                 anonymous_id = CASE WHEN e.user_id IS NULL OR e.user_id = ANY($5) THEN $7 END,
                  message_id = NULL, event_id = NULL, group_id = NULL, previous_id = NULL, original_timestamp = NULL, sent_at = NULL,
                  traits = NULL, context = NULL, extra = NULL,
-                 properties = (SELECT jsonb_object_agg(key, value) FROM jsonb_each(e.properties) WHERE key = ANY($9))
-            FROM doomed d WHERE e.day = $5 AND e.id = d.id"
+                 properties = (SELECT jsonb_object_agg(key, value) FROM jsonb_each(e.properties) WHERE key = ANY($8)) FROM doomed d"
     } else {
-        "/* rows.events.events.2 */ DELETE FROM events e USING doomed d WHERE e.day = $5 AND e.id = d.id"
+        "USING doomed d"
     };
-    let statement = format!("{KEYS}, {DOOMED}, changed AS ({change}) SELECT id FROM doomed");
-    let mut query = of_keys(&statement, &bounds).bind(day).bind(strangers);
+    let verb = if erasure.anonymises() { "UPDATE" } else { "DELETE FROM" };
+    let change = format!("{verb} {} e {change} WHERE e.id = d.id", table.name);
+    let statement = format!("{KEYS}, {}, changed AS ({change}) SELECT id FROM doomed", doomed(table));
+    let mut query = of_keys(&statement, &bounds).bind(strangers);
     if erasure.anonymises() {
         query = query.bind(erasure.task.secret.into_bytes().to_vec()).bind(&erasure.task.pseudonym);
         query = query.bind(&erasure.keep_properties);
@@ -111,16 +107,16 @@ async fn events(
     }
     let swept = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     if swept > 0 && !erasure.anonymises() {
-        book(&mut transaction, day, swept).await?;
+        book(&mut transaction, table, swept).await?;
     }
     transaction.commit().await?;
     Ok(swept)
 }
 
 /// Notes, for the audit, that rows left on purpose.
-async fn book(transaction: &mut PgConnection, day: NaiveDate, events: i64) -> Result<(), sqlx::Error> {
+async fn book(transaction: &mut PgConnection, table: &DayTable, events: i64) -> Result<(), sqlx::Error> {
     sqlx::query("/* rows.book */ INSERT INTO removals (day, events, reason) VALUES ($1, $2, 'erasure')")
-        .bind(day)
+        .bind(table.day)
         .bind(events)
         .execute(transaction)
         .await?;
@@ -128,19 +124,16 @@ async fn book(transaction: &mut PgConnection, day: NaiveDate, events: i64) -> Re
 }
 
 /// Other people's events that name the first key as their anonymous or previous id lose that name.
-async fn unname(pool: &PgPool, erasure: &Erasure, day: NaiveDate) -> Result<u64, sqlx::Error> {
+async fn unname(pool: &PgPool, erasure: &Erasure, table: &DayTable) -> Result<u64, sqlx::Error> {
     let Some(key) = erasure.task.keys.first().filter(|_| !erasure.task.named_by.is_empty()) else { return Ok(0) };
     let mut transaction = pool.begin().await?;
     become_owner(&mut transaction, Until::Commit).await?;
-    let changed = sqlx::query(
-        "/* rows.unname */ UPDATE events SET previous_id = nullif(previous_id, $2), anonymous_id = nullif(anonymous_id, $2)
-          WHERE day = $1 AND coalesce(user_id, anonymous_id) = ANY($3) AND user_id = ANY($3) AND (previous_id = $2 OR anonymous_id = $2)",
-    )
-    .bind(day)
-    .bind(&key.id)
-    .bind(&erasure.task.named_by)
-    .execute(&mut *transaction)
-    .await?;
+    let statement = format!(
+        "/* rows.unname */ UPDATE {} SET previous_id = nullif(previous_id, $1), anonymous_id = nullif(anonymous_id, $1)
+          WHERE coalesce(user_id, anonymous_id) = ANY($2) AND user_id = ANY($2) AND (previous_id = $1 OR anonymous_id = $1)",
+        table.name
+    );
+    let changed = sqlx::query(&statement).bind(&key.id).bind(&erasure.task.named_by).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(changed.rows_affected())
 }
