@@ -116,6 +116,10 @@ async fn live(pipeline: &Pipeline, user: &str, visitor: &str) {
                       "messageId": format!("{user}-i")}));
     batch.push(json!({"type": "track", "userId": "anonymous", "anonymousId": visitor, "event": "bought", "messageId": format!("{visitor}-t")}));
     batch.push(json!({"type": "track", "userId": user, "event": "paid", "messageId": format!("{user}-paid")}));
+    // An id in an event's name, which daily sums are named after.
+    batch.push(
+        json!({"type": "page", "userId": user, "name": format!("Profile/{user}"), "messageId": format!("{user}-n")}),
+    );
     // A resend, and one without a time: both leave ids behind.
     batch.push(batch[0].clone());
     send(pipeline, &batch).await;
@@ -146,12 +150,12 @@ async fn everything_about_a_person_goes_and_nothing_of_others() {
             .number(&format!("SELECT count(*) FROM {table} t WHERE position('{user}' IN t::text) > 0"))
             .await
     };
-    for table in ["users", "events", "matches", "conversions", "identity_links", "dead_letters"] {
+    for table in ["users", "events", "matches", "conversions", "identity_links", "dead_letters", "rollups"] {
         assert!(of(table, "ada-lovelace").await > 0, "the test leaves nothing in {table}");
     }
     let bob = async || {
         let mut counts = Vec::new();
-        for table in ["users", "events", "matches", "conversions", "dead_letters"] {
+        for table in ["users", "events", "matches", "conversions", "dead_letters", "rollups"] {
             counts.push(of(table, "bob-the-other").await + of(table, "visitor-of-bob").await);
         }
         counts

@@ -24,6 +24,10 @@ use crate::settings::Settings;
 use crate::status::Board;
 use crate::{Problem, http, metrics};
 
+/// Jobs that have a leader. Each holds a connection while it leads, beside those that it works with: these must not come from the same
+/// pool, or leaders would wait for each other.
+const LEADERS: u32 = 6;
+
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
 const BACKUPS_INTERVAL: Duration = Duration::from_secs(10);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
@@ -63,7 +67,9 @@ pub async fn run() -> Result<(), Problem> {
         stop: stop.clone(),
     };
     let owners = stop.supervise("owners", crew::work(assignment, layout.clone()));
-    start_jobs(&settings, &pool, &stream, &layout, &stop);
+    let limits = connection::SessionLimits::default();
+    let leaders = connection::pool(connection::options(&settings.pipeline, "ec-worker-leaders", limits)?, LEADERS);
+    start_jobs(&settings, (&pool, &leaders), &stream, &layout, &stop);
 
     tokio::select! {
         // A failure was reported by the supervisor already.
@@ -76,7 +82,7 @@ pub async fn run() -> Result<(), Problem> {
 
 fn start_jobs(
     settings: &Arc<Settings>,
-    pool: &PgPool,
+    (pool, leaders): (&PgPool, &PgPool),
     stream: &shared::stream::connection::Connection,
     layout: &watch::Receiver<Layout>,
     stop: &Shutdown,
@@ -84,46 +90,47 @@ fn start_jobs(
     let prefix = settings.pipeline.stream_prefix.clone();
     let in_force = layout.clone();
     let lanes = move || Lane::all(&prefix, *in_force.borrow());
-    let p = pool.clone();
+    let (p, l) = (pool.clone(), leaders.clone());
     every(stop, "partitions made ahead", settings.job_interval, move || {
-        let p = p.clone();
+        let (p, l) = (p.clone(), l.clone());
         async move {
             let today = jobs::today(&p).await?;
-            lead(&p, "partitions", async |_| partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
-            lead(&p, "spans", async |_| spans::note(&p).await.map(|_| ())).await
+            lead(&l, "partitions", async |_| partitions::ensure_ahead(&p, today).await.map(|_| ())).await?;
+            lead(&l, "spans", async |_| spans::note(&p).await.map(|_| ())).await
         }
     });
-    let (s, p) = (settings.clone(), pool.clone());
+    let (s, p, l) = (settings.clone(), pool.clone(), leaders.clone());
     every(stop, "retention", settings.job_interval, move || {
-        let (s, p) = (s.clone(), p.clone());
+        let (s, p, l) = (s.clone(), p.clone(), l.clone());
         async move {
-            let done = lead(&p, "retention", async |leadership| keep(&p, &s.retention, leadership).await).await;
+            let done = lead(&l, "retention", async |leadership| keep(&p, &s.retention, leadership).await).await;
             retention::measure::measure(&p, s.retention.limits).await?;
             done
         }
     });
     let jetstream = lanes::jetstream(stream.client.clone());
     let (s, p, j, connection) = (settings.clone(), pool.clone(), jetstream.clone(), stream.clone());
-    let now = lanes.clone();
+    let (now, l) = (lanes.clone(), leaders.clone());
     every(stop, "stream trimming", settings.trim_interval, move || {
-        let (s, p, j, connection, lanes) = (s.clone(), p.clone(), j.clone(), connection.clone(), now());
+        let (s, p, l, j, connection, lanes) = (s.clone(), p.clone(), l.clone(), j.clone(), connection.clone(), now());
         async move {
             connection.must_be_up()?;
             for lane in lanes {
-                lead(&p, "trim", async |_| trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
+                lead(&l, "trim", async |_| trim::trim(&p, &j, &lane, s.replay_window, Utc::now()).await.map(|_| ()))
                     .await?;
             }
             Ok(())
         }
     });
     let (now, s, p, connection) = (lanes.clone(), settings.clone(), pool.clone(), stream.clone());
+    let l = leaders.clone();
     every(stop, "audit", settings.audit_interval, move || {
-        let (lanes, s, p, connection) = (now(), s.clone(), p.clone(), connection.clone());
+        let (lanes, s, p, l, connection) = (now(), s.clone(), p.clone(), l.clone(), connection.clone());
         async move {
             connection.must_be_up()?;
             let placeholders = &s.pipeline.placeholders;
             let scene = Scene { stream: &connection, pool: &p, lanes: &lanes, placeholders };
-            lead(&p, "audit", async |_| continuous::look(&scene).await).await?;
+            lead(&l, "audit", async |_| continuous::look(&scene).await).await?;
             Ok(continuous::show(&p).await?)
         }
     });
@@ -143,15 +150,17 @@ fn start_jobs(
             Ok(lag::measure(&p, &j, &lanes).await?)
         }
     });
-    let (s, p) = (settings.clone(), pool.clone());
+    let (s, p, l) = (settings.clone(), pool.clone(), leaders.clone());
     every(stop, "erasure", ERASURE_INTERVAL, move || {
-        let (s, p) = (s.clone(), p.clone());
+        let (s, p, l) = (s.clone(), p.clone(), l.clone());
         async move {
             let (placeholders, key) = (&s.pipeline.placeholders, s.erasure_signing_key.expose());
-            lead(&p, "erasure", async |_| erasure::run(&p, placeholders, key).await).await?;
-            // As who makes archives, so that none is made meanwhile.
-            let folder = s.retention.archive.as_ref();
-            lead(&p, "retention", async |_| archives::pass(&p, folder, placeholders).await).await?;
+            lead(&l, "erasure", async |_| erasure::run(&p, placeholders, key).await).await?;
+            if archives::are_due(&p).await? {
+                // As who makes archives, so that none is made meanwhile.
+                let folder = s.retention.archive.as_ref();
+                lead(&l, "retention", async |_| archives::pass(&p, folder, placeholders).await).await?;
+            }
             Ok(erasure::measure(&p).await?)
         }
     });

@@ -122,5 +122,5 @@ async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
 }
 
 fn shown(erasure: erasures::Erasure) -> Shown {
-    Shown { statement: erasure.statement(), receipt: erasure.receipt }
+    Shown { statement: erasure.shown(), receipt: erasure.receipt }
 }

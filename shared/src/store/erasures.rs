@@ -58,13 +58,13 @@ const COLUMNS: &str = "id, position, action, mode, kind, key_hash, linked_keys, 
     state, erased_at, swept_at, final_at, positions, counts, mentions, receipt,
     CASE state WHEN 'sweeping' THEN ARRAY['what was stored before is being swept up']
                WHEN 'provisional' THEN
-        CASE WHEN archives_at IS NULL THEN ARRAY['archived days are being looked through'] ELSE '{}' END
-        || ARRAY(SELECT format('stream %s is trimmed up to message %s, and must be up to %s', p.stream, l.trimmed_to, p.sequence)
+        ARRAY(SELECT format('stream %s is trimmed up to message %s, and must be up to %s', p.stream, l.trimmed_to, p.sequence)
                 FROM jsonb_to_recordset(positions) AS p (lane integer, stream text, generation text, sequence bigint)
                 JOIN lanes l USING (lane, generation) WHERE l.trimmed_to < p.sequence ORDER BY p.lane)
         || ARRAY(SELECT format('the backup %s of %s in %s is still there', b.id,
                                to_char(b.taken_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), b.location)
                    FROM backups b WHERE b.removed_at IS NULL AND b.taken_at <= swept_at ORDER BY b.taken_at)
+        || CASE WHEN archives_at IS NULL THEN ARRAY['archived days are being looked through'] ELSE '{}' END
                ELSE '{}'::text[] END AS waiting_for";
 
 /// Requests, latest first: of a key if given, before a position if given.
@@ -102,7 +102,7 @@ pub async fn public_key(connection: &mut PgConnection) -> Result<Option<Vec<u8>>
 }
 
 impl Erasure {
-    /// What is said about it, and signed. It names nobody: who knows the id can compare the hash.
+    /// What is signed about it: what stays as it is. It names nobody: who knows the id can compare the hash.
     #[must_use]
     pub fn statement(&self) -> Value {
         let iso = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -124,8 +124,17 @@ impl Erasure {
             statement["final_at"] = json!(self.final_at.map(iso));
             statement["positions"] = self.positions.clone();
             statement["mentions"] = self.mentions.clone();
-            statement["waiting_for"] = json!(self.waiting_for);
         }
         statement
+    }
+
+    /// What is shown of it: what is signed, and what it waits for just now.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        let mut shown = self.statement();
+        if self.action == "erase" {
+            shown["waiting_for"] = json!(self.waiting_for);
+        }
+        shown
     }
 }

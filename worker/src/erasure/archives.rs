@@ -62,6 +62,14 @@ impl Covering {
     }
 }
 
+/// Erasures that are swept, and not looked for in archives.
+const DUE: &str = "/* archives.due */ SELECT id FROM erasures WHERE state = 'provisional' AND archives_at IS NULL";
+
+/// Is there something to do?
+pub async fn are_due(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    Ok(sqlx::query(DUE).fetch_optional(pool).await?.is_some())
+}
+
 /// Goes through all archives for the erasures that wait for it.
 pub async fn pass(pool: &PgPool, folder: Option<&Folder>, placeholders: &Placeholders) -> Result<(), Problem> {
     let due: Vec<Uuid> = sqlx::query_scalar(

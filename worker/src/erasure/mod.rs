@@ -5,7 +5,7 @@
 //! trimmed beyond the request, and no backup from before the end of the sweep is left).
 //!
 //! The sweep runs in small transactions, each of which can be repeated: [`rows`] takes events, matches and conversions, [`letters`]
-//! dead letters; [`archives`] goes through archived days; [`mentions`] looks for documents that name an id, which only a person can edit;
+//! dead letters; [`sums`] daily sums named after an id; [`archives`] goes through archived days; [`mentions`] looks for documents that name an id, which only a person can edit;
 //! [`restored`] does the same for a database that was restored from an older backup. Each batch locks the tombstones
 //! before it looks ([`Keys::lock`]), so a renewal of consent waits for it and what is stored after the renewal is never touched.
 //! The statements that change rows run as the owner of `events`, which alone may.
@@ -17,6 +17,7 @@ pub mod receipt;
 pub mod restored;
 pub mod rows;
 pub mod settle;
+pub mod sums;
 
 use std::collections::BTreeMap;
 
@@ -99,6 +100,7 @@ pub type Counts = BTreeMap<&'static str, u64>;
 pub async fn sweep(pool: &PgPool, erasure: &Erasure, placeholders: &Placeholders) -> Result<(), sqlx::Error> {
     let keys = Keys::new(&erasure.task.keys, tombstones::salt(&mut *pool.acquire().await?).await?);
     let mut counts = rows::sweep(pool, erasure, &keys, placeholders).await?;
+    counts.insert("rollups", sums::sweep(pool, &erasure.task.keys).await?);
     counts.insert("dead_letters", letters::sweep(pool, &keys, placeholders).await?);
     let mentions = mentions::find(pool, &erasure.task.keys).await?;
     let mut transaction = pool.begin().await?;

@@ -63,7 +63,7 @@ impl Show {
         let one = erasures::one(&mut connection, self.id).await?;
         let one = one.ok_or_else(|| format!("there is no request {}, or it has not taken effect yet", self.id))?;
         let public_key = erasures::public_key(&mut connection).await?;
-        let mut shown = one.statement();
+        let mut shown = one.shown();
         shown["receipt"] = json!(one.receipt);
         shown["public_key"] = json!(public_key.map(|key| STANDARD.encode(key)));
         say(&serde_json::to_string_pretty(&shown)?);
