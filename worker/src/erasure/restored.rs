@@ -15,7 +15,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Counts, Erasure, Key, Keys, Task, letters, rows};
+use super::{Counts, Erasure, Key, Keys, Task, letters, rows, sums};
 use crate::jobs::partitions::{Until, become_owner};
 
 /// Keys that are swept together.
@@ -56,6 +56,7 @@ pub async fn erase_again(pool: &PgPool, placeholders: &Placeholders) -> Result<C
         let erasure =
             Erasure { id: Uuid::nil(), mode: "delete".to_owned(), keep_properties: Vec::new(), task: Json(task) };
         let keys = Keys::new(&erasure.task.keys, salt.clone());
+        *counts.entry("rollups").or_default() += sums::sweep(pool, &erasure.task.keys).await?;
         for (table, rows) in rows::sweep(pool, &erasure, &keys, placeholders).await? {
             *counts.entry(table).or_default() += rows;
         }
