@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::DateTime;
 use shared::domain::event::Event;
-use shared::domain::message::{Message, decode, encode};
+use shared::domain::message::{Message, PLAIN_VERSION, decode, encode};
 
 /// Takes the bytes for a message, and then for lines to pack.
 pub fn check(data: &[u8]) {
@@ -35,7 +35,11 @@ fn lines_of(message: &Message) -> Vec<(u16, Vec<u8>)> {
 }
 
 fn packed_and_read(lines: &[(u16, Vec<u8>)]) -> Vec<(u16, Vec<u8>)> {
-    let packed = encode(DateTime::UNIX_EPOCH, lines.iter().map(|(partition, line)| (*partition, line.as_slice())));
+    let packed = encode(
+        PLAIN_VERSION,
+        DateTime::UNIX_EPOCH,
+        lines.iter().map(|(partition, line)| (*partition, line.as_slice())),
+    );
     lines_of(&decode(&packed.into()).expect("what is packed can be read"))
 }
 
