@@ -10,7 +10,7 @@ use sqlx::{Connection, Executor};
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// A statement that waits for a lock makes everybody else wait behind it, so it gives up soon …
-const LOCK_TIMEOUT: &str = "SET lock_timeout = '500ms'";
+const LOCK_TIMEOUT: &str = "/* schema.lock_timeout */ SET lock_timeout = '500ms'";
 /// … and tries again after this pause …
 const PAUSE: Duration = Duration::from_secs(1);
 /// … so often.

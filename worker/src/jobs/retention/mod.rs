@@ -158,7 +158,7 @@ pub async fn run(pool: &PgPool, rules: &Rules, today: NaiveDate) -> Result<Done,
     }
     done.dropped.sort_unstable_by_key(|gone| gone.day);
     sqlx::query("/* retention.run.holds */ DELETE FROM holds WHERE until < $1").bind(today).execute(pool).await?;
-    connection.execute("SET statement_timeout = '10min'").await?;
+    connection.execute("/* retention.run */ SET statement_timeout = '10min'").await?;
     done.swept = sweep::sweep(&mut connection, rules, today).await?;
     connection.close().await?;
     Ok(done)
