@@ -53,9 +53,11 @@ impl Days {
 
     /// Only those that can hold times before `to` and not before `from`.
     #[must_use]
-    pub fn within(mut self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Self {
-        self.0.retain(|(_, times)| from.is_none_or(|from| times.end > from) && to.is_none_or(|to| times.start < to));
-        self
+    pub fn within(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Self {
+        let can_hold = |times: &Range<DateTime<Utc>>| {
+            from.is_none_or(|from| times.end > from) && to.is_none_or(|to| times.start < to)
+        };
+        Self(self.0.iter().filter(|(_, times)| can_hold(times)).cloned().collect())
     }
 
     /// Growing pieces from the latest on: the first few, the first twice as many, …, all of them. Each comes with the time from which

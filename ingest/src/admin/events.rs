@@ -21,6 +21,7 @@ use serde::Serialize;
 use shared::domain::event::EventType;
 use utoipa::ToSchema;
 
+use super::days::Days;
 use super::documents::answered;
 use super::paging::Page;
 use super::stored_events::{self, Filter, Key, Shown, oldest_day};
@@ -68,7 +69,6 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
 async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
     let page = Page::<Key>::read(query, Some(DEFAULT_LIMIT), LARGEST_LIMIT)?;
     let mut filter = Filter {
-        oldest_day: oldest_day(app),
         event: query.plain("event")?.map(str::to_owned),
         kind: kind(query)?,
         source: query.plain("source")?.map(str::to_owned),
@@ -78,6 +78,7 @@ async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
     };
     let user_id = query.id("user_id")?.map(str::to_owned);
     let linked = query.text("linked") == Some("true");
+    let oldest_day = oldest_day(app);
     let (after, limit, offset) = (page.after, page.rows_to_read(), page.offset);
     let read = |pool| async move {
         let mut moment = moment(&pool).await?;
@@ -85,8 +86,9 @@ async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
             Some(id) if linked => Some(stored_events::linked_ids(&mut moment, &id).await?),
             one => one.map(|id| vec![id]),
         };
-        let rows = stored_events::page(&mut moment, &filter, after, limit, offset).await?;
-        let total = stored_events::count(&mut moment, &filter).await?;
+        let days = Days::read(&mut moment, oldest_day).await?;
+        let rows = stored_events::page(&mut moment, (&filter, &days), after, limit, offset).await?;
+        let total = stored_events::count(&mut moment, (&filter, &days)).await?;
         moment.commit().await?;
         Ok((rows, total))
     };

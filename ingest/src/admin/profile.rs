@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::domain::campaign::delivery::opted_out;
@@ -26,6 +26,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::days::Days;
 use super::documents::answered;
 use super::paging::Page;
 use super::standing::{self, Standing};
@@ -113,12 +114,12 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, RawQuery(
 
 async fn answer(app: &App, id: String, query: &Query<'_>) -> Result<Response, Problem> {
     let kind = users::kind(query)?;
-    let filter = Filter { oldest_day: oldest_day(app), ..Filter::default() };
+    let oldest_day = oldest_day(app);
     if id.contains('\0') {
         return Err(not_found());
     }
     let asked = id.clone();
-    let mut known = app.database.read(|pool| read(pool, kind, asked, filter)).await?;
+    let mut known = app.database.read(|pool| read(pool, kind, asked, oldest_day)).await?;
     let Links { anonymous_ids, user_ids } = &known.links;
     if known.user.is_none() && known.events.is_empty() && anonymous_ids.is_empty() && user_ids.is_empty() {
         return Err(not_found());
@@ -142,13 +143,14 @@ async fn answer(app: &App, id: String, query: &Query<'_>) -> Result<Response, Pr
     })
 }
 
-async fn read(pool: PgPool, kind: KeyKind, id: String, mut filter: Filter) -> Result<Known, sqlx::Error> {
+async fn read(pool: PgPool, kind: KeyKind, id: String, oldest_day: NaiveDate) -> Result<Known, sqlx::Error> {
     let mut moment = moment(&pool).await?;
     let user = "/* profile.read.users */ SELECT id, traits::text AS traits, created_at, updated_at FROM users WHERE kind = $1 AND id = $2";
     let user = sqlx::query_as(user).bind(kind.as_str()).bind(&id).fetch_optional(&mut *moment).await?;
     let links = links(&mut moment, kind, &id).await?;
-    filter.ids = Some(stored_events::linked_ids(&mut moment, &id).await?);
-    let events = stored_events::page(&mut moment, &filter, None, Some(LATEST + 1), 0).await?;
+    let filter = Filter { ids: Some(stored_events::linked_ids(&mut moment, &id).await?), ..Filter::default() };
+    let days = Days::read(&mut moment, oldest_day).await?;
+    let events = stored_events::page(&mut moment, (&filter, &days), None, Some(LATEST + 1), 0).await?;
     let matches = sqlx::query_as(
         "/* profile.read.matches */ SELECT m.event_id, m.campaign_id, c.document ->> 'name' AS campaign_name, m.campaign_version, m.variant,
                 m.disposition, coalesce(m.received_at, m.matched_at) AS at

@@ -33,8 +33,6 @@ pub type Key = (DateTime<Utc>, Uuid);
 /// Which events. Absent parts narrow nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Of the retention.
-    pub oldest_day: NaiveDate,
     /// User or anonymous ids.
     pub ids: Option<Vec<String>>,
     /// Event name of a track, name of a page or screen.
@@ -83,17 +81,17 @@ impl Row {
     }
 }
 
-/// Reads up to `limit` events behind `after`, leaving out `offset`.
+/// Reads up to `limit` events of these days behind `after`, leaving out `offset`.
 pub async fn page(
     connection: &mut PgConnection,
-    filter: &Filter,
+    (filter, days): (&Filter, &Days),
     after: Option<Key>,
     limit: Option<i64>,
     offset: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let behind = after.map(|(timestamp, _)| timestamp + INSTANT);
     let to = [behind, filter.to].into_iter().flatten().min();
-    let days = Days::read(connection, filter.oldest_day).await?.within(filter.from, to);
+    let days = days.within(filter.from, to);
     let mut rows = Vec::new();
     for (piece, outside) in days.growing() {
         rows = page_of(connection, (filter, &piece), after, limit, offset).await?;
@@ -131,9 +129,12 @@ async fn page_of(
 
 /// How many there are, up to [`COUNT_LIMIT`]; `None` when counting takes longer than a second, because what is asked for is rare.
 /// The last statement of its transaction: a count that was given up ends it.
-pub async fn count(connection: &mut PgConnection, filter: &Filter) -> Result<Option<i64>, sqlx::Error> {
+pub async fn count(
+    connection: &mut PgConnection,
+    (filter, days): (&Filter, &Days),
+) -> Result<Option<i64>, sqlx::Error> {
     let started = Instant::now();
-    let days = Days::read(connection, filter.oldest_day).await?.within(filter.from, filter.to);
+    let days = days.within(filter.from, filter.to);
     let mut total: i64 = 0;
     for piece in days.pieces() {
         let left = COUNT_PATIENCE.saturating_sub(started.elapsed()).as_millis();

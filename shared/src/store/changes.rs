@@ -63,14 +63,11 @@ pub async fn document_of(
     collection: &Collection,
     (id, version): (&str, i64),
 ) -> Result<Option<String>, sqlx::Error> {
-    let known = "/* changes.document_of.changes */ SELECT after FROM changes WHERE collection = $1 AND entity_id = $2 AND version = $3";
-    let followed = "/* changes.document_of.changes.2 */ SELECT before FROM changes WHERE collection = $1 AND entity_id = $2 AND version - 1 = $3";
-    let current = format!(
-        "/* changes.document_of.database */ SELECT document FROM {} WHERE id = $2 AND version = $3",
-        collection.table()
-    );
+    let known = "SELECT after FROM changes WHERE collection = $1 AND entity_id = $2 AND version = $3";
+    let followed = "SELECT before FROM changes WHERE collection = $1 AND entity_id = $2 AND version - 1 = $3";
+    let current = format!("SELECT document FROM {} WHERE id = $2 AND version = $3", collection.table());
     sqlx::query_scalar(&format!(
-        "/* changes.document_of.database.2 */ SELECT coalesce(({known}), ({followed}), ({current}))::text"
+        "/* changes.document_of */ SELECT coalesce(({known}), ({followed}), ({current}))::text"
     ))
     .bind(collection.table())
     .bind(id)

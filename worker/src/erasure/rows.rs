@@ -19,8 +19,8 @@ use crate::jobs::partitions::{self, DayTable, Until, become_owner};
 /// Rows of one transaction.
 const ROWS_PER_BATCH: i64 = 1_000;
 
-/// The keys with their bounds, as every statement here begins. $1 to $3.
-const KEYS: &str = "/* rows.keys */ WITH keys AS MATERIALIZED (
+/// The keys with their bounds, as every statement here begins, after its name. $1 to $3.
+const KEYS: &str = "WITH keys AS MATERIALIZED (
     SELECT kind, id, coalesce(until, 'infinity') AS until
       FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, until))";
 
@@ -91,7 +91,7 @@ async fn events(
     };
     let verb = if erasure.anonymises() { "UPDATE" } else { "DELETE FROM" };
     let change = format!("{verb} {} e {change} WHERE e.id = d.id", table.name);
-    let statement = format!("{KEYS}, {}, changed AS ({change}) SELECT id FROM doomed", doomed(table));
+    let statement = format!("/* rows.events */ {KEYS}, {}, changed AS ({change}) SELECT id FROM doomed", doomed(table));
     let mut query = of_keys(&statement, &bounds).bind(strangers);
     if erasure.anonymises() {
         query = query.bind(erasure.task.secret.into_bytes().to_vec()).bind(&erasure.task.pseudonym);
@@ -145,19 +145,16 @@ async fn matches(pool: &PgPool, erasure: &Erasure, keys: &Keys<'_>) -> Result<(i
     become_owner(&mut transaction, Until::Commit).await?;
     let (change, convert) = if erasure.anonymises() {
         (
-            "/* rows.matches.matches */ UPDATE matches m SET event_id = anonymised_id(m.event_id, $5), user_id = $6",
-            "/* rows.matches.conversions */ UPDATE conversions c SET match_event_id = anonymised_id(c.match_event_id, $5),
+            "UPDATE matches m SET event_id = anonymised_id(m.event_id, $5), user_id = $6",
+            "UPDATE conversions c SET match_event_id = anonymised_id(c.match_event_id, $5),
                     event_id = anonymised_id(c.event_id, $5), user_id = $6",
         )
     } else {
-        (
-            "/* rows.matches.matches.2 */ DELETE FROM matches m",
-            "/* rows.matches.conversions.2 */ DELETE FROM conversions c",
-        )
+        ("DELETE FROM matches m", "DELETE FROM conversions c")
     };
     let using = if erasure.anonymises() { "FROM" } else { "USING" };
     let statement = format!(
-        "{KEYS}, doomed AS MATERIALIZED (
+        "/* rows.matches */ {KEYS}, doomed AS MATERIALIZED (
             SELECT m.event_id, m.campaign_id FROM keys k JOIN matches m ON m.user_id = k.id AND m.user_kind = k.kind
              WHERE coalesce(m.received_at, m.matched_at) <= k.until LIMIT $4),
          gone AS ({change} {using} doomed d WHERE (m.event_id, m.campaign_id) = (d.event_id, d.campaign_id) RETURNING 1),
