@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use shared::runtime::settings::Reader;
+use shared::runtime::settings::pipeline::Pipeline as SharedSettings;
 use tests::eventually::{equal, eventually, within};
 use tests::load::{Control, Load, seed};
 use tests::oracle::{campaigns, verdict};
 use tests::pipeline::{LEASE_SECONDS, Pipeline, Setup};
+use worker::attach;
 
 fn with_campaigns() -> Setup {
     campaigns().into_iter().fold(Setup::default(), Setup::campaign)
@@ -184,6 +187,25 @@ async fn two_lanes_and_two_flushers_in_one_process_are_the_same_pipeline() {
         assert!(pipeline.stream.state_of(&lane).await.last_seq > 0, "nothing went through {}", lane.stream);
     }
     verdict(&pipeline, &log).await.assert_clean(&log);
+}
+
+#[tokio::test]
+async fn whichever_lane_is_made_first_the_first_layout_is_that_of_the_settings() {
+    let mut pipeline = Setup::default().set("LANES", "2").workers(0).without_waiting().start().await;
+    pipeline.stream.delete().await;
+    // An owner of the second lane is quicker than all others.
+    let settings = SharedSettings::read(&mut Reader::from_map(pipeline.environment_of("worker")));
+    let (lane, layout) = (&pipeline.stream.lanes[1], settings.first_layout);
+    let mut connection = pipeline.database.pool.acquire().await.unwrap();
+    attach::load(&mut connection, &pipeline.stream.context, lane, &settings, layout).await.unwrap();
+    drop(connection);
+
+    pipeline.add_worker();
+    pipeline.ready().await;
+    assert_eq!(pipeline.database.number("SELECT count(*) FROM lanes").await, 2);
+    let as_set = "SELECT count(*) FROM partitions WHERE lane = partition % 2 AND partition < 16";
+    assert_eq!(pipeline.database.number(as_set).await, 16);
+    assert_eq!(pipeline.stream.state().await.layout, layout);
 }
 
 #[tokio::test]

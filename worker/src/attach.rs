@@ -217,16 +217,11 @@ pub async fn load(
     if in_force != layout {
         return Err(AttachError::Mismatch(format!("lane {} of {layout} is not in the database", lane.number)));
     }
-    let stream = match lanes::state(jetstream, lane).await? {
-        Some(stream) => stream,
-        None => lanes::create(jetstream, lane, settings, layout).await?,
-    };
-    if stream.layout != layout {
-        return Err(AttachError::Mismatch(format!(
-            "stream {} is of {}, and the first lane of {layout}: is it a copy from before `worker repartition`?",
-            lane.stream, stream.layout
-        )));
+    if lane.number > 0 {
+        // It tells everybody the layout, so it is there before any position is.
+        ours(jetstream, &Lane::new(&settings.stream_prefix, 0), settings, layout).await?;
     }
+    let stream = ours(jetstream, lane, settings, layout).await?;
     sqlx::query(
         "/* attach.load */ WITH lane AS (INSERT INTO lanes (lane, stream, generation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)
          INSERT INTO partitions (partition, lane) SELECT p, $1 FROM unnest($4::int[]) p ON CONFLICT DO NOTHING",
@@ -240,6 +235,26 @@ pub async fn load(
     read(database, lane)
         .await?
         .ok_or_else(|| AttachError::Mismatch(format!("lane {} vanished from the database", lane.number)))
+}
+
+/// A lane's stream, which is made if it is not there.
+async fn ours(
+    jetstream: &Context,
+    lane: &Lane,
+    settings: &Pipeline,
+    layout: Layout,
+) -> Result<StreamState, AttachError> {
+    let stream = match lanes::state(jetstream, lane).await? {
+        Some(stream) => stream,
+        None => lanes::create(jetstream, lane, settings, layout).await?,
+    };
+    if stream.layout == layout {
+        return Ok(stream);
+    }
+    Err(AttachError::Mismatch(format!(
+        "stream {} is of {}, and the first lane of {layout}: is it a copy from before `worker repartition`?",
+        lane.stream, stream.layout
+    )))
 }
 
 /// Reads a lane's record and positions as they are. `None`: the lane is new.

@@ -34,16 +34,18 @@ pub async fn in_force(
     if let Some(layout) = recorded(database).await? {
         return Ok(layout);
     }
+    // In this order: positions are recorded after the first lane's stream was made, so whoever sees positions sees that stream.
+    let (partitions, lanes): (i64, i64) =
+        sqlx::query_as("/* layout.in_force */ SELECT (SELECT count(*) FROM partitions), (SELECT count(*) FROM lanes)")
+            .fetch_one(database)
+            .await?;
     let stream = lanes::state(jetstream, &Lane::new(&settings.stream_prefix, 0)).await?;
     // One that is not ours has none, and is refused with a reason of its own.
     let of_stream = stream.map(|stream| stream.layout).filter(|layout| layout.partitions > 0);
     if let Some(layout) = of_stream.filter(|layout| layout.epoch == 0) {
         return Ok(layout);
     }
-    let (partitions, lanes): (i64, i64) =
-        sqlx::query_as("/* layout.in_force */ SELECT (SELECT count(*) FROM partitions), (SELECT count(*) FROM lanes)")
-            .fetch_one(database)
-            .await?;
+    // The stream is lost, or of a repartition that this restored database knows nothing of.
     let of_database = (lanes > 0).then(|| Layout::first(narrow(partitions), narrow(lanes)));
     Ok(of_database.or(of_stream).unwrap_or(settings.first_layout))
 }
