@@ -60,6 +60,7 @@ pub mod plans;
 pub mod program;
 pub mod proxy;
 
+pub mod recount;
 pub mod roles;
 pub mod schemathesis;
 pub mod sdk;

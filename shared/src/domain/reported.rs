@@ -24,18 +24,21 @@ pub struct Name {
 }
 
 /// All of them.
-pub const NAMES: [Name; 14] = [
+pub const NAMES: [Name; 17] = [
     always("campaign_viewed", What::Impressions), // Flutter, first generation
     always("campaign_impression", What::Impressions), // its inline widget
     always("nudge_impression", What::Impressions), // as the old server wanted it
     only_of_a_campaign("impression", What::Impressions), // Flutter, second generation
     only_of_a_campaign("story_opened", What::Impressions), // stories
+    always("NINJA_EXPERIENCE_OPEN", What::Impressions), // callbacks of the second generation, when the app sends them on
     always("campaign_clicked", What::Clicks),
     always("nudge_click", What::Clicks),
     only_of_a_campaign("click", What::Clicks),
+    always("NINJA_COMPONENT_CTA_CLICK", What::Clicks),
     always("campaign_dismissed", What::Dismissals), // both generations
     always("nudge_dismiss", What::Dismissals),
     only_of_a_campaign("story_closed", What::Dismissals),
+    always("NINJA_EXPERIENCE_DISMISS", What::Dismissals),
     always("campaign_converted", What::Conversions), // the old event taxonomy
     always("nudge_conversion", What::Conversions),
     only_of_a_campaign("conversion", What::Conversions),
