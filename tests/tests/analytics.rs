@@ -173,7 +173,7 @@ fn load() -> Vec<Value> {
             2 => event["userId"] = "anonymous".into(),
             _ => event["userId"] = format!("user-{}", n / 16 % 60).into(),
         }
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             event["timestamp"] = format!("{}T12:00:00Z", ago(u64::try_from(n).unwrap() / 5 % 60)).into();
         }
         event
