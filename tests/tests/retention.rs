@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, Utc};
 use serde_json::{Value, json};
 use shared::domain::retention::Limits;
 use sqlx::PgPool;
+use tests::books::assert_balanced;
 use tests::database::TestDatabase;
 use tests::days::{ago, make_day, today};
 use tests::eventually::{equal, eventually};
@@ -77,11 +78,6 @@ async fn execute(pipeline: &Pipeline, statement: &str) -> u64 {
 
 async fn worker(pipeline: &Pipeline, arguments: &[&str]) -> Output {
     run("worker", arguments, &pipeline.environment_of("worker")).await
-}
-
-async fn assert_balanced(pipeline: &Pipeline) {
-    let output = worker(pipeline, &["audit"]).await;
-    assert!(output.status.success() && output.text.contains("everything balances"), "{}", output.text);
 }
 
 async fn days(database: &TestDatabase) -> BTreeSet<NaiveDate> {
