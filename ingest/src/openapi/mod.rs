@@ -27,7 +27,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, receipts, tail};
+use crate::{admin, browser_sdk, console, feature_flags, for_user, health, intake, receipts, tail};
 
 /// In the order of the router.
 #[derive(OpenApi)]
@@ -80,6 +80,9 @@ use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, receipt
         admin::erasure_actions::renew,
         admin::erasures::show,
         admin::user_export::export,
+        admin::status::show,
+        admin::metadata::events,
+        admin::metadata::traits,
         admin::keys::list,
         admin::keys::create,
         admin::keys::change,
@@ -90,6 +93,8 @@ use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, receipt
         health::metrics,
         page::show,
         page::asset,
+        console::show,
+        console::asset,
         json,
     ),
     tags(
@@ -101,6 +106,7 @@ use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, receipt
         (name = "Events and users", description = "What is stored."),
         (name = "Dead letters", description = "Events that could not be stored, why, and what becomes of them."),
         (name = "Erasure and access", description = "What data protection law asks for: everything about a person goes, or is handed out."),
+        (name = "Status", description = "How the pipeline is doing."),
         (name = "Keys"),
         (name = "Service", description = "No key is needed."),
         (name = "Other spellings", description = "Short paths of SDKs and paths of older apps; each is the same call as another."),
