@@ -31,6 +31,7 @@ console_build() {
 
 # find_console_tests TOOLS: exports EC_CONSOLE_NODE_FOLDER and what find_chromium does. What cannot be had stays unset.
 find_console_tests() {
+  EC_SDK_WHY_NOT=${EC_SDK_WHY_NOT:-}
   if need_node && console_packages "$1/console-tests" "$ROOT/tests/console"; then
     EC_SDK_NODE=$(command -v node) EC_CONSOLE_NODE_FOLDER=$1/console-tests
     export EC_SDK_NODE EC_CONSOLE_NODE_FOLDER

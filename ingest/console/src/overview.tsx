@@ -63,7 +63,7 @@ function Figures({ pulse, status }: { pulse: Pulse; status: Status }) {
           ) : workers.length === 0 ? (
             <Empty title="No worker is running.">Events are accepted and wait in the stream. Start a worker to process them.</Empty>
           ) : (
-            <Table label="Workers" head={<><th>Name</th><th class="n">Lane</th><th class="n">Partitions</th><th>Running</th><th>Version</th></>}>
+            <Table label="Workers" head={<><th>Name</th><th class="n">Lane</th><th class="n">Partitions</th><th>Started</th><th>Version</th></>}>
               {workers.map((worker) => (
                 <tr key={worker.name + worker.started_at}>
                   <td>{worker.name}</td>

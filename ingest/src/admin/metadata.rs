@@ -128,11 +128,11 @@ async fn trait_names(pool: PgPool) -> Result<TraitNames, sqlx::Error> {
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let per_cent = (SAMPLE as f64 * 100.0 / rows.max(1) as f64).min(100.0);
     let rows: Vec<(i64, Option<String>, i64, Vec<String>)> = sqlx::query_as(
-        "/* metadata.trait_names.users.2 */ WITH some AS MATERIALIZED (SELECT traits FROM users TABLESAMPLE SYSTEM ($1) LIMIT $2)
+        "/* metadata.trait_names.users.2 */ WITH sample AS MATERIALIZED (SELECT traits FROM users TABLESAMPLE SYSTEM ($1) LIMIT $2)
          SELECT s.sampled, t.name, t.users, t.types
-           FROM (SELECT count(*) AS sampled FROM some) s
+           FROM (SELECT count(*) AS sampled FROM sample) s
            LEFT JOIN LATERAL (SELECT key AS name, count(*) AS users, array_agg(DISTINCT jsonb_typeof(value)) AS types
-                                FROM some, jsonb_each(CASE jsonb_typeof(traits) WHEN 'object' THEN traits ELSE '{}' END)
+                                FROM sample, jsonb_each(CASE jsonb_typeof(traits) WHEN 'object' THEN traits ELSE '{}' END)
                                GROUP BY key ORDER BY 2 DESC, 1 LIMIT $3) t ON true
           WHERE t.name IS NOT NULL",
     )

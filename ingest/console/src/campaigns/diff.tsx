@@ -46,13 +46,13 @@ export function Differences({ of, none }: { of: Difference[]; none: string }) {
           {before !== undefined && (
             <del>
               <span class="unseen">was </span>
-              <Value of={before} most={300} />
+              <Value of={JSON.stringify(before)} most={300} />
             </del>
           )}
           {after !== undefined && (
             <ins>
               <span class="unseen">is </span>
-              <Value of={after} most={300} />
+              <Value of={JSON.stringify(after)} most={300} />
             </ins>
           )}
         </li>

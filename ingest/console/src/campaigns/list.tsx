@@ -64,7 +64,7 @@ export function Campaigns({ query }: { query: URLSearchParams }) {
             </Empty>
           ) : (
             <Card class="flush">
-              <Table label="Campaigns" class="list" head={<><th>Name</th><th>Status</th><th class="wide-only">Listens to</th><th class="wide-only">Changed</th><th><span class="unseen">Actions</span></th></>}>
+              <Table label="Campaigns" class="list" head={<><th>Name</th><th>Status</th><th class="wide-only">Listens to</th><th class="wide-only">Changed</th><th class="wide-only"><span class="unseen">Actions</span></th></>}>
                 {campaigns.map((campaign) => (
                   <Row key={campaign.id} campaign={campaign} onChange={list.reload} />
                 ))}
@@ -99,11 +99,11 @@ function Row({ campaign, onChange }: { campaign: Campaign; onChange: () => void 
       <td class="wide-only">
         <Time at={campaign.updatedAt} />
       </td>
-      <td class="row-actions">
+      <td class="row-actions wide-only">
         <Act aria-label={`${next === "active" ? "Activate" : "Pause"} ${campaign.name}`} onAct={async () => (await setStatus(campaign, next), onChange())}>
           {next === "active" ? "Activate" : "Pause"}
         </Act>
-        <Act class="wide-only" aria-label={`Duplicate ${campaign.name}`} onAct={copy}>
+        <Act aria-label={`Duplicate ${campaign.name}`} onAct={copy}>
           Duplicate
         </Act>
       </td>

@@ -43,7 +43,7 @@ export function Sparkline({ values, steps, label, format, least = 1, tone = "" }
         ))}
         {at !== null && <line class="cursor" x1={x(at)} x2={x(at)} y1="0" y2={HEIGHT} />}
       </svg>
-      <span class="top" aria-hidden="true">
+      <span class="most" aria-hidden="true">
         {seen === null || seen === undefined ? format(top) : format(seen)}
       </span>
     </div>
