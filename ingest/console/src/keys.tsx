@@ -107,11 +107,11 @@ export function Keys() {
   );
 }
 
-function limits(key: Key): string {
+function limits({ limits }: Key): string {
   const said = [
-    key.events_per_second === null ? "" : key.events_per_second === 0 ? "any number of events" : `${count(key.events_per_second)} events/s`,
-    key.bytes_per_second === null ? "" : key.bytes_per_second === 0 ? "any number of bytes" : `${bytes(key.bytes_per_second)}/s`,
-    key.burst_seconds === null ? "" : `bursts of ${duration(key.burst_seconds)}`,
+    limits.events_per_second === null ? "" : limits.events_per_second === 0 ? "any number of events" : `${count(limits.events_per_second)} events/s`,
+    limits.bytes_per_second === null ? "" : limits.bytes_per_second === 0 ? "any number of bytes" : `${bytes(limits.bytes_per_second)}/s`,
+    limits.burst_seconds === null ? "" : `bursts of ${duration(limits.burst_seconds)}`,
   ].filter(Boolean);
   return said.join(", ") || "as in the settings";
 }
@@ -228,7 +228,7 @@ function Secret({ label, text }: { label: string; text: string }) {
 
 function LimitKey({ of, onClose, onSaved }: { of: Key; onClose: () => void; onSaved: () => void }) {
   const text = (n: number | null) => (n === null ? "" : String(n));
-  const [limits, setLimits] = useState<Limits>({ events_per_second: text(of.events_per_second), bytes_per_second: text(of.bytes_per_second), burst_seconds: text(of.burst_seconds) });
+  const [limits, setLimits] = useState<Limits>({ events_per_second: text(of.limits.events_per_second), bytes_per_second: text(of.limits.bytes_per_second), burst_seconds: text(of.limits.burst_seconds) });
   const [error, setError] = useState<Refused | null>(null);
   const save = async () => {
     try {

@@ -137,9 +137,7 @@ export interface Key {
   role: "client" | "admin";
   created_at: string;
   revoked_at: string | null;
-  events_per_second: number | null;
-  bytes_per_second: number | null;
-  burst_seconds: number | null;
+  limits: { events_per_second: number | null; bytes_per_second: number | null; burst_seconds: number | null };
   identity_verification: boolean;
   key?: string;
   identity_secret?: string;
@@ -177,7 +175,7 @@ export interface Backtest {
 }
 
 export interface Explained {
-  campaign: { id: string; name: string; version: number; status: string };
+  campaign: { id: string | null; name: string; version: number | null; status: string | null };
   as_of: string;
   decision: string;
   reason?: string;
@@ -187,6 +185,7 @@ export interface Explained {
   checks: { check: string; pass: boolean | null; detail: string }[];
   priority?: { value: number; place: number; of: number; before: { id: string; name: string }[] };
   recorded?: Document;
+  notes?: string[];
 }
 
 export type ExplainedRule =

@@ -1,4 +1,5 @@
 // A campaign's rules as sentences.
+import { duration } from "../format";
 import { isObject, type Node, operatorOf, read, shown, source } from "./rules";
 import type { Document, Json } from "../types";
 
@@ -14,7 +15,7 @@ export function sentence(rule: Document, segments: Map<string, string>): string 
       return `The user ${rule.operator === "not_in" ? "is not" : "is"} in the segment ${segments.get(id) ?? id}`;
     }
     case "event_count":
-      return `The user did ${quoted(rule.event)} ${rule.operator === undefined ? ">=" : shown(rule.operator)} ${shown(rule.value)} times ${rule.within ? `within ${shown(rule.within)}` : "ever"}`;
+      return `The user did ${quoted(rule.event)} ${(operator?.words ?? "is at least").replace(/^is /, "")} ${shown(rule.value)} times ${rule.within ? `within ${shown(rule.within)}` : "ever"}`;
     default: {
       const about = { trait: "The trait", context: "The event's context", event: "The event's" }[source(rule) as "trait" | "context" | "event"];
       const words = operator ? `${operator.words}${operator.takes === "nothing" ? "" : ` ${value(rule.value)}`}` : `${shown(rule.operator)} ${value(rule.value)}`;
@@ -67,11 +68,11 @@ export function delivery(document: Document): [string, string][] {
   say("Hours", windows.map((w) => (isObject(w) ? `${Array.isArray(w.days) ? w.days.map(shown).join(" ") : "every day"} ${shown(w.from)}–${shown(w.to)}` : "")).join("; "));
   const caps = [["per_user", "per user"], ["per_user_per_day", "per user and day"], ["total", "in all"]] as const;
   say("Shown at most", caps.filter(([key]) => field(cap, key)).map(([key, words]) => `${field(cap, key)} ${words}`).join(", "));
-  if (field(cap, "min_gap_seconds")) say("Pause between", `${field(cap, "min_gap_seconds")} s`);
+  if (field(cap, "min_gap_seconds")) say("Pause between", duration(Number(field(cap, "min_gap_seconds"))));
   if (document.rollout_percentage !== undefined && document.rollout_percentage !== null) say("Roll-out", `${shown(document.rollout_percentage)} % of users`);
   if (document.hold_out_percentage) say("Held out", `${shown(document.hold_out_percentage)} % of users see nothing, for comparison`);
   if (Array.isArray(document.variants) && document.variants.length) say("Variants", document.variants.map((v) => (isObject(v) ? `${shown(v.name)} (${shown(v.weight) || "1"})` : "")).join(", "));
-  if (field(goal, "event")) say("Goal", `${field(goal, "event")} within ${field(goal, "within_seconds") || "604800"} s`);
+  if (field(goal, "event")) say("Goal", `${field(goal, "event")} within ${duration(Number(field(goal, "within_seconds") || 604_800))}`);
   if (Array.isArray(document.test_users) && document.test_users.length) say("Test users", document.test_users.map(shown).join(", "));
   return lines;
 }

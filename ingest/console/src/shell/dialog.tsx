@@ -14,8 +14,13 @@ export function Dialog({ title, onClose, children, wide }: DialogProps) {
   const id = useId();
   useEffect(() => {
     const dialog = element.current;
-    if (dialog && !dialog.open) dialog.showModal();
-    return () => dialog?.close();
+    const opener = document.activeElement as HTMLElement | null;
+    dialog?.showModal();
+    // The browser gives the focus back only to a dialog that is closed before it is taken away.
+    return () => {
+      dialog?.close();
+      if (opener?.isConnected) opener.focus();
+    };
   }, []);
   return (
     <dialog ref={element} class={wide ? "wide" : ""} aria-labelledby={id} onCancel={(e) => (e.preventDefault(), onClose())}>

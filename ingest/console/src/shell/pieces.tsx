@@ -127,7 +127,7 @@ export function Field({ label, hint, error, children, class: more = "" }: FieldP
       {children({ id, "aria-describedby": about, "aria-invalid": error ? true : undefined })}
       {about && (
         <div id={about} class={error ? "hint bad" : "hint"}>
-          {error ?? hint}
+          {error || hint}
         </div>
       )}
     </div>

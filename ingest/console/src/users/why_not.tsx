@@ -9,6 +9,19 @@ import { shown } from "../campaigns/rules";
 
 const MADE_UP = "made-up";
 
+const CHECKS: Record<string, string> = {
+  trigger: "Event", status: "Status", rules: "Rules", schedule: "Schedule", opt_out: "Opt-out", roll_out: "Roll-out", caps: "Caps of the user",
+  total_cap: "Cap over all", hold_out: "Hold-out", variant: "Variant",
+};
+
+function hasRules(rule: ExplainedRule): boolean {
+  return "text" in rule || parts(rule).length > 0;
+}
+
+function parts(rule: Exclude<ExplainedRule, { text: string }>): ExplainedRule[] {
+  return "all" in rule ? rule.all : "any" in rule ? rule.any : Array.isArray(rule.not) ? rule.not : [rule.not];
+}
+
 export function WhyNot({ profile, eventId, campaignId }: { profile: Profile; eventId: string | null; campaignId: string | null }) {
   const campaigns = useLoad((signal) => get<{ campaigns: Campaign[] }>("v1/admin/campaigns", { signal }), []);
   const events = profile.timeline.events.filter((event) => event.type !== "identify" && event.type !== "alias" && event.type !== "group");
@@ -106,24 +119,29 @@ function Answer({ answer }: { answer: Explained }) {
         <Tag>{answer.decision}</Tag> {answer.summary}
       </p>
       <p class="hint">
-        {answer.campaign.name}, version {answer.campaign.version}, as of {exact(Date.parse(answer.as_of))}
+        {answer.campaign.name}
+        {answer.campaign.version !== null && `, version ${answer.campaign.version}`}, as of {exact(Date.parse(answer.as_of))}
       </p>
-      <ul class="checks">
-        <Check pass={answer.trigger.pass}>
-          The event is {answer.trigger.expected.map((name) => `“${name}”`).join(" or ") || "none: nothing sets it off"}; it was {answer.trigger.seen ? `“${answer.trigger.seen}”` : "another"}
-        </Check>
-        <RuleTree rule={answer.rules} />
-        {answer.checks.map((check) => (
-          <Check key={check.check} pass={check.pass}>
-            {check.detail}
-          </Check>
+      <dl class="answers">
+        {answer.checks.map(({ check, pass, detail }) => (
+          <>
+            <dt>{CHECKS[check] ?? check}</dt>
+            <dd>
+              <ul class="checks">{check === "rules" && hasRules(answer.rules) ? <RuleTree rule={answer.rules} /> : <Check pass={pass}>{detail}</Check>}</ul>
+            </dd>
+          </>
         ))}
-      </ul>
+      </dl>
       {answer.priority && answer.priority.before.length > 0 && (
         <p class="hint">
           Place {answer.priority.place} of {answer.priority.of}; before it: {answer.priority.before.map((one) => one.name).join(", ")}
         </p>
       )}
+      {answer.notes?.map((note) => (
+        <p class="hint" key={note}>
+          {note}
+        </p>
+      ))}
     </div>
   );
 }
@@ -159,13 +177,12 @@ function RuleTree({ rule }: { rule: ExplainedRule }) {
       </Check>
     );
   }
-  const [words, parts] = "all" in rule ? ["All of these:", rule.all] : "any" in rule ? ["At least one of these:", rule.any] : ["Not:", Array.isArray(rule.not) ? rule.not : [rule.not]];
-  if (parts.length === 0) return null;
+  const words = "all" in rule ? "All of these:" : "any" in rule ? "At least one of these:" : "Not:";
   return (
     <li class="group">
       {words}
       <ul class="checks">
-        {parts.map((part, n) => (
+        {parts(rule).map((part, n) => (
           <RuleTree key={n} rule={part} />
         ))}
       </ul>
