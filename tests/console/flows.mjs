@@ -104,6 +104,7 @@ const flows = {
     await page.getByText("At least one of these holds:").waitFor();
 
     await go(page, "#/campaigns");
+    await heading(page, "Campaigns").waitFor();
     await page.keyboard.press("/");
     await page.keyboard.type("made by");
     await row(page, "Made by clicks").waitFor();
@@ -135,6 +136,13 @@ const flows = {
     await button(page, "Delete").click();
     await button(dialog(page), "Delete").click();
     await heading(page, "Campaigns").waitFor();
+    // Its history brings it back.
+    await go(page, `#/campaigns/${campaign.id}/history`);
+    await heading(page, "A campaign that was deleted").waitFor();
+    await button(page, "Restore version 3").click();
+    await button(dialog(page), "Restore").click();
+    await heading(page, "To be put away").waitFor();
+    await page.locator(".lead").getByText("archived").waitFor();
   },
 
   async nothing_of_a_document_is_lost_and_a_conflict_is_shown(page) {
@@ -172,6 +180,41 @@ const flows = {
     await button(dialog(page), "Restore").click();
     await heading(page, "First words").waitFor();
     await page.getByRole("heading", { name: "Version 3 restored" }).waitFor();
+  },
+
+  async a_campaigns_page_shows_its_funnel_and_its_days(page) {
+    await enter(page, "#/campaigns");
+    await page.getByRole("link", { name: "Demo: a cart of 40 or more" }).click();
+    await heading(page, "Demo: a cart of 40 or more").waitFor();
+    const id = page.url().split("/").at(-1);
+    const steps = page.locator(".funnel li");
+    await steps.first().waitFor();
+    const { funnel } = await api("GET", `/v1/analytics/campaigns/${id}`);
+    same(funnel.map((step) => step.count > 0), [true, true, true, true], "what the funnel holds");
+    for (const [n, step] of funnel.entries()) await steps.nth(n).getByText(String(step.count), { exact: true }).waitFor();
+    const plot = page.getByRole("slider", { name: "Each day of this campaign: choose a day" });
+    await plot.focus();
+    await page.keyboard.press("End");
+    const today = await plot.getAttribute("aria-valuetext");
+    await page.keyboard.press("ArrowLeft");
+    await until("the day before is told", async () => (await plot.getAttribute("aria-valuetext")) !== today);
+    await page.getByText("The same as a table").click();
+    same(await page.getByRole("region", { name: "Each day of this campaign" }).getByRole("row").count(), 31, "rows of the table");
+    await page.getByLabel("Period").selectOption("7");
+    await until("seven days are listed", async () => (await page.getByRole("region", { name: "Each day of this campaign" }).getByRole("row").count()) === 8);
+    same(page.url().endsWith("?days=7"), true, "the period is in the address");
+  },
+
+  async analytics_show_counts_people_and_events(page) {
+    await enter(page, "#/analytics");
+    const overview = await api("GET", "/v1/analytics/overview");
+    await page.locator(".totals").getByText(`${overview.activeCampaigns} of ${overview.totalCampaigns}`).waitFor();
+    await row(page, "product_viewed").waitFor();
+    await page.getByRole("slider", { name: "Active users and events each day: choose a day" }).focus();
+    await page.keyboard.press("End");
+    await page.keyboard.press("ArrowLeft");
+    await until("a day's users are told", async () =>
+      /Active users [1-9]/.test((await page.getByRole("slider", { name: /^Active users/ }).getAttribute("aria-valuetext")) ?? ""));
   },
 
   async the_live_tail_filters_and_pauses(page) {
@@ -303,6 +346,7 @@ const flows = {
 
 /** Answers that flows bring about on purpose. */
 const EXPECTED = {
+  a_campaign_is_paused_copied_archived_and_deleted: ["404 GET /v1/admin/campaigns/"],
   a_key_opens_the_console_and_nothing_else_does: ["401 GET /v1/admin/status", "403 GET /v1/admin/status"],
   a_revoked_key_leads_back_to_the_key_page: ["401 GET /v1/admin/status"],
   nothing_of_a_document_is_lost_and_a_conflict_is_shown: ["412 PUT /v1/admin/campaigns/"],

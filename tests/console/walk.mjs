@@ -15,10 +15,12 @@ const pictures = process.env.PICTURES;
 const PAGES = [
   ["overview", "#/overview", "Workers"],
   ["campaigns", "#/campaigns", "Campaigns"],
+  ["campaign-results", `#/campaigns/${campaign}/results`, "Each day, UTC"],
   ["campaign-definition", `#/campaigns/${campaign}/definition`, "Who sees it"],
   ["campaign-history", `#/campaigns/${campaign}/history`, "Version 1"],
   ["campaign-edit", `#/campaigns/${campaign}/edit`, "Who sees it"],
   ["campaign-new", "#/campaigns/new", "Basics"],
+  ["analytics", "#/analytics", "product_viewed"],
   ["live", "#/live", "Listening"],
   ["users", "#/users", user],
   ["user", `#/users/${user}`, "Timeline"],

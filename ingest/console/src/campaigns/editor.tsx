@@ -122,7 +122,7 @@ function Editor({ base: loaded }: { base: Campaign | null }) {
           onClose={() => setTheirs(null)}
         />
       )}
-      <div class="tabs" role="group" aria-label="How it is edited">
+      <div class="tabs editing" role="group" aria-label="How it is edited">
         <button type="button" aria-pressed={!asJson} disabled={badJson} onClick={() => setAsJson(false)}>
           Form
         </button>

@@ -11,6 +11,9 @@ interface Props {
   segments: Map<string, string>;
 }
 
+/** The operators for which `compare` means something. */
+const COMPARED = ["==", "!=", ">", ">=", "<", "<=", "in", "not_in"];
+
 const JOINS: [Join, string][] = [
   ["all", "All of these hold"],
   ["any", "At least one of these holds"],
@@ -174,7 +177,7 @@ function FieldRule({ rule, onChange, set, seen, id, about }: FieldProps) {
         ))}
       </select>
       {operator?.takes !== "nothing" && <ValueInput rule={rule} takes={operator?.takes ?? "value"} set={set} />}
-      {(operator?.takes === "value" || operator?.takes === "list") && (
+      {operator && (COMPARED.includes(operator.name) || rule.compare !== undefined) && (
         <select aria-label="How values are compared" value={shown(rule.compare) || "auto"} onChange={(e) => set({ compare: e.currentTarget.value === "auto" ? null : e.currentTarget.value })}>
           <option value="auto">as it comes</option>
           <option value="text">as text</option>

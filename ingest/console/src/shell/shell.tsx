@@ -67,6 +67,9 @@ export function Shell({ children }: { children: ComponentChildren }) {
           ))}
         </nav>
         <div class="tools">
+          <a href="docs" class="api wide-only">
+            API
+          </a>
           <LookSwitch />
           <button type="button" onClick={() => end("You signed out. The key is forgotten.")}>
             Sign out
