@@ -79,6 +79,8 @@ GRANT SELECT, DELETE ON campaign_totals TO :"ingest";
 GRANT SELECT, INSERT, UPDATE ON api_keys TO :"ingest";
 GRANT SELECT ON _sqlx_migrations, active_users, backups, conversions, day_spans, dead_letters, duplicates, erasures, events, holds,
     identity_links, lanes, late_ids, matches, partitions, rollups, tombstones, users TO :"ingest";
+-- How the pipeline is doing.
+GRANT SELECT ON ledger, workers TO :"ingest";
 -- Not what receipts are signed with.
 GRANT SELECT (salt, public_key) ON erasure_secrets TO :"ingest";
 -- A dead letter is marked, never rewritten. (The id of its event is filled in where it could not be read at first.)

@@ -19,13 +19,18 @@ find_sdks() {
 
 sdk_missing() { EC_SDK_WHY_NOT="$EC_SDK_WHY_NOT$1; "; }
 
-find_node_sdks() {
-  local folder=$1 pinned=$ROOT/tests/sdks/node
+# need_node: a new enough one with npm, installed where missing.
+need_node() {
   if ! version_at_least "$(program_version node)" "$MIN_NODE" || ! has npm; then
     note "  installing the packages nodejs and npm"
     has apt-get && apt_install nodejs npm || true
   fi
-  if ! version_at_least "$(program_version node)" "$MIN_NODE" || ! has npm; then
+  version_at_least "$(program_version node)" "$MIN_NODE" && has npm
+}
+
+find_node_sdks() {
+  local folder=$1 pinned=$ROOT/tests/sdks/node
+  if ! need_node; then
     sdk_missing "no Node $MIN_NODE or newer with npm"
     return
   fi

@@ -6,6 +6,7 @@ use shared::runtime::pace::Pace;
 use shared::store::catalog::Snapshot;
 use tokio::sync::{Mutex, watch};
 
+use crate::admin::{metadata, status};
 use crate::auth::Door;
 use crate::budget::Budget;
 use crate::database::Database;
@@ -49,6 +50,10 @@ pub struct App {
     pub jetstream: async_nats::jetstream::Context,
     /// PostgreSQL.
     pub database: Database,
+    /// The latest answer about how the pipeline is doing.
+    pub status: status::Kept,
+    /// The latest names that were seen.
+    pub metadata: metadata::Kept,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
     /// Prints the metrics.

@@ -8,7 +8,7 @@
 //! answer apps about a user (whom [`identity`] verifies), [`analytics`] plots what became of campaigns, [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
 //! events may be taken at all; [`keys`] knows who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an
 //! event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`];
-//! [`openapi`] describes all of it from the code.
+//! [`openapi`] describes all of it from the code, and the [`console`] shows it to people.
 //!
 //! Invariants: no success answer before the acknowledgement of the message that carries the event; nothing is buffered beyond
 //! its answer; accepting an event never needs the database.
@@ -21,6 +21,7 @@ pub mod body;
 pub mod browser_sdk;
 pub mod budget;
 pub mod connection;
+pub mod console;
 pub mod cors;
 pub mod database;
 pub mod decode;

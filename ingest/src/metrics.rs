@@ -4,6 +4,7 @@
 //! no budget, unreadable body, an empty batch) is one. Invariant once all answers are out: `received = accepted + rejected`.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,6 +12,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use shared::domain::violation::Code;
 use shared::store::failure;
 
+use crate::observe::is_limited;
 use crate::problem::Kind;
 
 /// The client went away before its answer; its events may be in the stream all the same.
@@ -83,6 +85,9 @@ pub struct Metrics {
     keys_age_seconds: Gauge,
     catalog_version: Gauge,
     inert_documents: Gauge,
+    /// The two that `/v1/admin/status` reads; counters of the recorder can only be printed.
+    accepted_events: AtomicU64,
+    refused_requests: AtomicU64,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -134,6 +139,8 @@ impl Metrics {
             keys_age_seconds: gauge!("ingest_keys_age_seconds"),
             catalog_version: gauge!("ingest_catalog_version"),
             inert_documents: gauge!("ingest_inert_documents"),
+            accepted_events: AtomicU64::new(0),
+            refused_requests: AtomicU64::new(0),
         }
     }
 
@@ -145,6 +152,19 @@ impl Metrics {
     /// Events are in the stream.
     pub fn accepted(&self, events: u64) {
         self.accepted.increment(events);
+        self.accepted_events.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// How many events were accepted.
+    #[must_use]
+    pub fn accepted_events(&self) -> u64 {
+        self.accepted_events.load(Ordering::Relaxed)
+    }
+
+    /// How many requests of the API (probes are none) were answered with 503.
+    #[must_use]
+    pub fn refused_requests(&self) -> u64 {
+        self.refused_requests.load(Ordering::Relaxed)
     }
 
     /// Events were refused, for one of the reasons registered.
@@ -203,6 +223,9 @@ impl Metrics {
         let class = usize::from((status.as_u16() / 100).clamp(2, 5) - 2);
         if let Some(counter) = counters.and_then(|counters| counters.get(class)) {
             counter.increment(1);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE && route.is_some_and(is_limited) {
+            self.refused_requests.fetch_add(1, Ordering::Relaxed);
         }
     }
 

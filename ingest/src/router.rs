@@ -18,14 +18,14 @@ use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
     campaigns, dead_letters, documents, erasure_actions, erasures, events, features, gate, history, keys,
-    letter_actions, members, profile, segments, user_export, users,
+    letter_actions, members, metadata, profile, segments, status, user_export, users,
 };
 use crate::analytics::{campaign, daily, dashboard, names, overview};
 use crate::app::App;
 use crate::intake::calls;
 use crate::openapi::page;
 use crate::tail::listen;
-use crate::{browser_sdk, feature_flags, for_user, health, observe, openapi, problem, receipts};
+use crate::{browser_sdk, console, feature_flags, for_user, health, observe, openapi, problem, receipts};
 
 /// Paths that are another spelling of one: short forms of SDKs, and paths of older apps. Same methods, same handlers.
 pub static SPELLINGS: [(&str, &str); 11] = [
@@ -124,6 +124,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/erasures", get(erasures::list).post(erasure_actions::erase)),
         ("/v1/admin/erasures/renew", post(erasure_actions::renew)),
         ("/v1/admin/erasures/{id}", get(erasures::show)),
+        ("/v1/admin/status", get(status::show)),
+        ("/v1/admin/metadata/events", get(metadata::events)),
+        ("/v1/admin/metadata/traits", get(metadata::traits)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
         ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),
@@ -132,6 +135,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/openapi.json", get(openapi::json)),
         ("/docs", get(page::show)),
         ("/docs/{file}", get(page::asset)),
+        ("/console", get(console::show)),
+        ("/console/{file}", get(console::asset)),
     ];
     for (spelling, path) in SPELLINGS {
         let methods = routes.iter().find(|(known, _)| *known == path).map(|(_, methods)| methods.clone());

@@ -146,6 +146,8 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         client: connection.client.clone(),
         jetstream: lanes::jetstream(connection.client.clone()),
         database: Database::new(pool, look_ups, standby, Arc::clone(&metrics), settings.match_deadline),
+        status: Default::default(),
+        metadata: Default::default(),
         metrics: Arc::clone(&metrics),
         metrics_page,
         settings,

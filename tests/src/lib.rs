@@ -24,6 +24,7 @@
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
 //! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
+//! | [`console`], [`demonstration`] | clicks in a real browser, and something to look at |
 //! | [`chaos`] | everything fails, on purpose and by a seed |
 //! | [`skip`] | saying that a test cannot run here |
 //! | [`proxy`], [`image`] | a network and a disk that fail on request |
@@ -40,8 +41,10 @@ pub mod chaos;
 pub mod cleanup;
 pub mod client;
 pub mod cluster;
+pub mod console;
 pub mod database;
 pub mod days;
+pub mod demonstration;
 pub mod door;
 pub mod eventually;
 pub mod folder;

@@ -6,7 +6,8 @@
 //! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
 //! [`letter_actions`] drive these again or discard them; [`erasure_actions`] erase people, [`erasures`] are the receipts, and [`user_export`] hands out
 //! all that is stored of somebody;
-//! and [`keys`] makes and revokes keys.
+//! and [`keys`] makes and revokes keys. [`status`] tells how the pipeline is doing, [`metadata`] which names were seen; both answers are
+//! [`recent`] ones.
 //!
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
@@ -28,13 +29,16 @@ pub mod keys;
 pub mod letter_actions;
 pub mod letter_request;
 pub mod members;
+pub mod metadata;
 pub mod paging;
 pub mod profile;
+pub mod recent;
 pub mod resource;
 pub mod scan;
 pub mod segments;
 pub mod sent;
 pub mod standing;
+pub mod status;
 pub mod stored_events;
 pub mod user_export;
 pub mod users;

@@ -27,7 +27,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::{admin, analytics, browser_sdk, feature_flags, for_user, health, intake, receipts, tail};
+use crate::{admin, analytics, browser_sdk, console, feature_flags, for_user, health, intake, receipts, tail};
 
 /// In the order of the router.
 #[derive(OpenApi)]
@@ -86,6 +86,9 @@ use crate::{admin, analytics, browser_sdk, feature_flags, for_user, health, inta
         admin::erasure_actions::renew,
         admin::erasures::show,
         admin::user_export::export,
+        admin::status::show,
+        admin::metadata::events,
+        admin::metadata::traits,
         admin::keys::list,
         admin::keys::create,
         admin::keys::change,
@@ -96,6 +99,8 @@ use crate::{admin, analytics, browser_sdk, feature_flags, for_user, health, inta
         health::metrics,
         page::show,
         page::asset,
+        console::show,
+        console::asset,
         json,
     ),
     tags(
@@ -108,6 +113,7 @@ use crate::{admin, analytics, browser_sdk, feature_flags, for_user, health, inta
         (name = "Analytics", description = "What became of campaigns, and how much comes in, from daily sums that outlive the events."),
         (name = "Dead letters", description = "Events that could not be stored, why, and what becomes of them."),
         (name = "Erasure and access", description = "What data protection law asks for: everything about a person goes, or is handed out."),
+        (name = "Status", description = "How the pipeline is doing."),
         (name = "Keys"),
         (name = "Service", description = "No key is needed."),
         (name = "Other spellings", description = "Short paths of SDKs and paths of older apps; each is the same call as another."),
