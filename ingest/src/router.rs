@@ -18,7 +18,7 @@ use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
     campaigns, dead_letters, documents, erasure_actions, erasures, events, features, gate, history, keys,
-    letter_actions, members, profile, segments, user_export, users,
+    letter_actions, members, profile, segments, user_export, users, webhook_deliveries, webhooks,
 };
 use crate::app::App;
 use crate::intake::calls;
@@ -111,6 +111,14 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/erasures", get(erasures::list).post(erasure_actions::erase)),
         ("/v1/admin/erasures/renew", post(erasure_actions::renew)),
         ("/v1/admin/erasures/{id}", get(erasures::show)),
+        ("/v1/admin/webhooks", get(webhooks::list)),
+        ("/v1/admin/webhooks/deliveries", get(webhook_deliveries::list)),
+        ("/v1/admin/webhooks/deliveries/{id}", get(webhook_deliveries::show)),
+        ("/v1/admin/webhooks/deliveries/{id}/resend", post(webhook_deliveries::resend)),
+        ("/v1/admin/webhooks/{id}", get(webhooks::show)),
+        ("/v1/admin/webhooks/{id}/resume", post(webhooks::resume)),
+        ("/v1/admin/webhooks/{id}/secret", post(webhooks::secret)),
+        ("/v1/admin/webhooks/{id}/test", post(webhooks::test)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
         ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),

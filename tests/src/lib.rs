@@ -26,6 +26,7 @@
 //! | [`skip`] | saying that a test cannot run here |
 //! | [`proxy`], [`image`] | a network and a disk that fail on request |
 //! | [`legacy`], [`legacy_store`] | requests as the old SDK sent them; stores of the old server, made up |
+//! | [`receiver`] | somebody whom campaigns tell of their matches |
 //! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`upgrade`] | programs of two versions at once |
 //! | [`witness`] | a good client beside harm, and the memory that the harm cost |
@@ -60,6 +61,7 @@ pub mod plans;
 pub mod program;
 pub mod proxy;
 
+pub mod receiver;
 pub mod roles;
 pub mod schemathesis;
 pub mod sdk;

@@ -6,6 +6,7 @@
 //! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
 //! [`letter_actions`] drive these again or discard them; [`erasure_actions`] erase people, [`erasures`] are the receipts, and [`user_export`] hands out
 //! all that is stored of somebody;
+//! [`webhooks`] and their [`webhook_deliveries`] tell whether receivers were told;
 //! and [`keys`] makes and revokes keys.
 //!
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
@@ -38,3 +39,5 @@ pub mod standing;
 pub mod stored_events;
 pub mod user_export;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
