@@ -26,6 +26,7 @@
 //! | [`skip`] | saying that a test cannot run here |
 //! | [`proxy`], [`image`] | a network and a disk that fail on request |
 //! | [`legacy`], [`legacy_store`] | requests as the old SDK sent them; stores of the old server, made up |
+//! | [`certificates`] | an authority, and a server's certificate |
 //! | [`receiver`] | somebody whom campaigns tell of their matches |
 //! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`upgrade`] | programs of two versions at once |
@@ -34,6 +35,7 @@
 
 pub mod answer_dropper;
 pub mod browser;
+pub mod certificates;
 pub mod chaos;
 pub mod cleanup;
 pub mod client;

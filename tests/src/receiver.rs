@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::Error;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -16,8 +17,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// How a request is answered.
 #[derive(Debug, Clone)]
@@ -85,6 +92,7 @@ impl Received {
 pub struct Receiver {
     /// Where it listens.
     pub address: SocketAddr,
+    scheme: &'static str,
     notes: Arc<Notes>,
     accepting: JoinHandle<()>,
 }
@@ -114,17 +122,36 @@ impl Receiver {
     /// # Panics
     /// When there is no free port.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// One that speaks TLS, with this certificate and its key.
+    ///
+    /// # Panics
+    /// When they cannot be used.
+    pub async fn start_tls(certificate: &Path, key: &Path) -> Self {
+        let chain = CertificateDer::pem_file_iter(certificate).expect("a certificate");
+        let chain = chain.collect::<Result<_, _>>().expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
+            .expect("a certificate and its key");
+        Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port has an address");
         let notes = Arc::new(Notes::default());
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&notes)));
-        Self { address, notes, accepting }
+        let accepting = tokio::spawn(accept(listener, tls.clone(), Arc::clone(&notes)));
+        Self { address, scheme: if tls.is_some() { "https" } else { "http" }, notes, accepting }
     }
 
     /// Its address for a campaign.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/hooks/t0ken?a=b", self.address)
+        format!("{}://{}/hooks/t0ken?a=b", self.scheme, self.address)
     }
 
     /// The next requests are answered so, one each.
@@ -167,14 +194,26 @@ impl Drop for Receiver {
     }
 }
 
-async fn accept(listener: TcpListener, notes: Arc<Notes>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, notes: Arc<Notes>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let notes = Arc::clone(&notes);
+        let (tls, notes) = (tls.clone(), Arc::clone(&notes));
         tokio::spawn(async move {
-            let serve = service_fn(move |request| receive(Arc::clone(&notes), request));
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), serve).await;
+            match tls {
+                None => serve(stream, notes).await,
+                // Who does not trust the certificate goes away.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, notes).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, notes: Arc<Notes>) {
+    let receive = service_fn(move |request| receive(Arc::clone(&notes), request));
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), receive).await;
 }
 
 async fn receive(notes: Arc<Notes>, request: Request<Incoming>) -> Result<Response<Answer>, Error> {

@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tests::certificates::make_certificates;
 use tests::eventually::{equal, eventually};
+use tests::folder::Folder;
 use tests::metrics::Metrics;
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::run;
@@ -227,9 +229,9 @@ async fn huge_slow_and_malformed_answers_do_no_harm() {
     let receiver = Receiver::start().await;
     let pipeline = setup().campaign(campaign("c", &receiver.url(), &json!({}))).start().await;
     receiver.script([
-        Behaviour::Huge(50 << 20),
+        Behaviour::Huge(10 << 20),
         Behaviour::Endless,
-        Behaviour::With(200, "x-bomb", "x".repeat(100 << 10)),
+        Behaviour::With(200, "x-bomb", "x".repeat(1 << 20)),
         Behaviour::Status(204),
     ]);
     let started = std::time::Instant::now();
@@ -401,6 +403,74 @@ async fn private_addresses_are_not_spoken_to_and_nothing_is_spoken_in_clear() {
         );
     }
     assert!(receiver.received().is_empty());
+}
+
+#[tokio::test]
+async fn certificates_are_checked() {
+    let folder = Folder::new("webhook-tls");
+    make_certificates(folder.path(), "known");
+    make_certificates(folder.path(), "unknown");
+    let start = async |name: &str| {
+        let file = |kind: &str| folder.path().join(format!("{name}-server.{kind}"));
+        Receiver::start_tls(&file("pem"), &file("key")).await
+    };
+    let (known, unknown) = (start("known").await, start("unknown").await);
+    let pipeline = setup()
+        .set("SSL_CERT_FILE", &folder.path().join("known.pem").to_string_lossy())
+        .set("WEBHOOK_TIMEOUT_SECONDS", "5")
+        .campaign(campaign("known", &known.url(), &json!({})))
+        .campaign(campaign("unknown", &unknown.url(), &json!({})))
+        .start()
+        .await;
+    buy(&pipeline, "ada", 1).await;
+    until_received(&known, 1).await;
+    eventually("the stranger is refused", async || {
+        let list = get(&pipeline, &format!("{DELIVERIES}?campaign_id=unknown")).await;
+        let why = list["deliveries"][0]["last_error"].as_str().unwrap_or_default().to_owned();
+        if why.contains("TLS with 127.0.0.1") { Ok(()) } else { Err(list.to_string()) }
+    })
+    .await;
+    assert!(unknown.received().is_empty());
+}
+
+#[tokio::test]
+async fn commands_do_what_the_api_does() {
+    let receiver = Receiver::start().await;
+    let pipeline = setup()
+        .set("WEBHOOK_PAUSE_FAILURES", "1")
+        .set("WEBHOOK_PAUSE_SECONDS", "0")
+        .campaign(campaign("c", &receiver.url(), &json!({})))
+        .start()
+        .await;
+    let command = async |arguments: &[&str]| {
+        let arguments = [&["webhooks"], arguments].concat();
+        let output = run("worker", &arguments, &pipeline.environment_of("worker")).await;
+        (output.status.success(), output.text)
+    };
+    receiver.script([Behaviour::Status(500)]);
+    buy(&pipeline, "ada", 1).await;
+    let listed = eventually("it is paused", async || match command(&["list"]).await {
+        (true, text) if text.contains("paused") => Ok(text),
+        (_, text) => Err(text),
+    })
+    .await;
+    assert!(
+        listed.contains("1 pending") && listed.contains("answered 500") && listed.contains("1 webhooks"),
+        "{listed}"
+    );
+    let (done, said) = command(&["resume", "c"]).await;
+    assert!(done && said.contains("1 messages"), "{said}");
+    until_states(&pipeline, "delivered 1").await;
+    let id = receiver.received()[0].id().to_owned();
+    let (done, said) = command(&["deliveries", "--state", "delivered"]).await;
+    assert!(done && said.contains(&id) && said.contains("1 messages"), "{said}");
+    let (done, said) = command(&["resend", &id]).await;
+    assert!(done, "{said}");
+    until_received(&receiver, 3).await;
+    for wrong in [["resume", "nothing"], ["resend", "0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10"]] {
+        let (done, said) = command(&wrong).await;
+        assert!(!done && said.contains("no "), "{wrong:?}: {said}");
+    }
 }
 
 #[tokio::test]

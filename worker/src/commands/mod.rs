@@ -13,6 +13,7 @@ pub mod migrate;
 pub mod repartition;
 pub mod retention;
 pub mod way_in;
+pub mod webhooks;
 
 use shared::store::connection::{self, SessionLimits};
 use sqlx::PgPool;

@@ -1,8 +1,8 @@
 //! Events, matches and conversions of erased keys, a thousand rows at a time.
 //!
 //! Deleted, or anonymised: then each row stays with its type, name, times and source under one random id, and its own id is replaced by
-//! one that cannot be computed from the user's (`anonymised_id`), alike in all three tables. Messages to receivers go in both cases. Rows that are deleted are booked in
-//! `removals` in the same transaction. Ids of events in `late_ids` and `duplicates` go in both cases.
+//! one that cannot be computed from the user's (`anonymised_id`), alike in all three tables. Rows that are deleted are booked in
+//! `removals` in the same transaction. Messages to receivers, and ids of events in `late_ids` and `duplicates`, go in both cases.
 //!
 //! Events are taken out of the tables of their days, by name: a day that waits to be exported is no part of `events` any more, and may
 //! come back. A table that is dropped meanwhile fails the sweep, which begins again.

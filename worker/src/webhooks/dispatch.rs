@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::claim::{self, Claimed, Endpoint};
 use super::outcome::{Failure, Outcome};
-use super::send::Sender;
+use super::send::{ANSWER_PATIENCE, Sender};
 use super::{Rules, finish, payload, sign};
 use crate::{Problem, metrics};
 
@@ -96,7 +96,7 @@ impl Dispatcher {
     /// Takes what is due and there is room for.
     async fn look(&mut self) -> Result<(), sqlx::Error> {
         let common = Arc::clone(&self.common);
-        let lease = common.rules.timeout + common.rules.lease;
+        let lease = common.rules.timeout + ANSWER_PATIENCE + common.rules.lease;
         self.endpoints.retain(|_, room| room.available_permits() < MOST_OF_ENDPOINT);
         if self.total.available_permits() == 0 {
             return Ok(());

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -31,16 +31,21 @@ use super::outcome::{Failure, Outcome, judge};
 use super::reach::Reach;
 use crate::Problem;
 
-/// Head of an answer, and what is read of the rest, at most.
+/// What is read of an answer behind its head, at most.
 const ANSWER_BYTES: usize = 64 << 10;
-/// The rest of an answer is read for so long.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+/// … and for how long, beside the time that an attempt has.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+/// Largest head of an answer; what comes in one piece may be up to twice as large.
+const HEAD_BYTES: usize = 32 << 10;
 /// Addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 4;
 
 /// A connection that bytes go over, encrypted or not.
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// What drives the exchange over a wire.
+type Link = Pin<Box<http1::Connection<TokioIo<Box<dyn Wire>>, Full<Bytes>>>>;
 
 /// Sends messages.
 pub struct Sender {
@@ -79,40 +84,42 @@ impl Sender {
             Ok(uri) => uri,
             Err(why) => return failed(format!("the address {why}")),
         };
-        match tokio::time::timeout(self.timeout, self.exchange(&uri, headers, body, now)).await {
-            Ok(Ok(outcome)) => outcome,
+        match tokio::time::timeout(self.timeout, self.exchange(&uri, headers, body)).await {
+            Ok(Ok((response, connection))) => {
+                let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                let outcome = judge(response.status().as_u16(), retry_after, now);
+                tokio::select! {
+                    () = drain(response.into_body()) => {}
+                    _ = connection => {}
+                    () = tokio::time::sleep(ANSWER_PATIENCE) => {}
+                }
+                outcome
+            }
             Ok(Err(why)) => failed(why),
             Err(_) => failed(format!("no answer within {} s", self.timeout.as_secs_f64())),
         }
     }
+
+    /// Up to the head of the answer.
 
     async fn exchange(
         &self,
         uri: &Uri,
         headers: &[(String, String)],
         body: Bytes,
-        now: DateTime<Utc>,
-    ) -> Result<Outcome, String> {
+    ) -> Result<(Response<Incoming>, Link), String> {
         let request = request(uri, headers, body)?;
         let wire = self.connect(uri).await?;
         let broken = |error: hyper::Error| format!("no well-formed answer: {error}");
         let (mut sender, connection) =
-            http1::Builder::new().max_buf_size(ANSWER_BYTES).handshake(TokioIo::new(wire)).await.map_err(broken)?;
-        let mut connection: Pin<Box<_>> = Box::pin(connection);
+            http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(wire)).await.map_err(broken)?;
+        let mut connection: Link = Box::pin(connection);
         let response = tokio::select! {
             response = sender.send_request(request) => response,
             // Ends only when there is no more to come.
             ended = &mut connection => return Err(ended.err().map_or_else(|| "the connection was closed".to_owned(), broken)),
         };
-        let response = response.map_err(broken)?;
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let outcome = judge(response.status().as_u16(), retry_after, now);
-        tokio::select! {
-            () = drain(response.into_body()) => {}
-            _ = &mut connection => {}
-            () = tokio::time::sleep(ANSWER_PATIENCE.min(self.timeout)) => {}
-        }
-        Ok(outcome)
+        Ok((response.map_err(broken)?, connection))
     }
 
     /// Connects to the first address within reach that takes the connection.
