@@ -86,8 +86,9 @@ GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, di
     TO :"ingest", :"worker";
 
 -- Webhooks: a trigger on campaigns keeps the endpoints; people resume them and change secrets, send again, and try.
-GRANT SELECT, INSERT, UPDATE ON webhook_endpoints TO :"ingest";
-GRANT SELECT, INSERT, UPDATE (state, attempts, next_attempt_at, claim, finished_at, resent_at, resent_by) ON webhook_deliveries TO :"ingest";
+GRANT SELECT, UPDATE (secret, previous_secret, previous_until, failures, failing_since, not_before, paused_at) ON webhook_endpoints TO :"ingest";
+GRANT SELECT, INSERT ON webhook_deliveries TO :"ingest";
+GRANT UPDATE (state, attempts, next_attempt_at, claim, finished_at, resent_at, resent_by) ON webhook_deliveries TO :"ingest", :"worker";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
 GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, features, layouts, segments TO :"worker";
@@ -96,8 +97,8 @@ GRANT SELECT, INSERT, UPDATE ON erasures, tombstones TO :"worker";
 GRANT SELECT, UPDATE ON erasure_secrets, retention TO :"worker";
 GRANT SELECT, INSERT, UPDATE ON campaign_totals, day_spans, duplicates, lanes, ledger, partitions, rollups, users TO :"worker";
 GRANT SELECT, INSERT ON late_ids TO :"worker";
-GRANT SELECT, UPDATE ON webhook_endpoints TO :"worker";
-GRANT SELECT, INSERT, UPDATE ON webhook_deliveries TO :"worker";
+GRANT SELECT, UPDATE (failures, failing_since, last_error, last_failed_at, not_before, paused_at) ON webhook_endpoints TO :"worker";
+GRANT SELECT, INSERT, UPDATE (last_attempt_at, last_status, last_error) ON webhook_deliveries TO :"worker";
 GRANT SELECT, INSERT, UPDATE, DELETE ON holds, workers TO :"worker";
 -- Who drops a partition or erases rows notes it, in the same transaction.
 GRANT INSERT, SELECT (events) ON removals TO :"events_owner";

@@ -55,6 +55,7 @@ const INGEST_MAY_NOT: &[&str] = &[
     "SET ROLE ec_events",
     "DELETE FROM webhook_deliveries",
     "DELETE FROM webhook_endpoints",
+    "UPDATE webhook_endpoints SET webhook = NULL",
     "UPDATE webhook_deliveries SET last_status = 200",
     "SELECT pg_read_file('PG_VERSION')",
 ];
@@ -98,6 +99,8 @@ const WORKER_MAY_NOT: &[&str] = &[
     "DELETE FROM erasures",
     "DELETE FROM webhook_deliveries",
     "INSERT INTO webhook_endpoints (campaign_id) VALUES ('c')",
+    "UPDATE webhook_endpoints SET secret = sha256('s')",
+    "UPDATE webhook_deliveries SET user_id = 'u'",
     "UPDATE _sqlx_migrations SET success = false",
     "CREATE TABLE own (n int)",
     "CREATE TEMPORARY TABLE own (n int)",
@@ -187,7 +190,7 @@ async fn the_reading_role_reads_every_table_but_no_key_and_writes_none() {
     let database = TestDatabase::create(&Services::shared().database_url).await;
     let tables = "SELECT relname::text FROM pg_class
                    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
-    let not_readable = format!("{tables} AND NOT has_table_privilege('ec_read', oid, 'SELECT')");
+    let not_readable = format!("{tables} AND NOT has_table_privilege('ec_read', oid, 'SELECT') ORDER BY 1");
     let not_readable = names(&database.pool, &not_readable).await;
     assert_eq!(
         not_readable,
