@@ -132,7 +132,7 @@ async fn a_match_is_told_once_signed_and_apps_learn_nothing_of_it() {
 
     let secret = secret(&pipeline, "told").await;
     assert!(is_signed(matched, &matched.body, &secret), "{matched:?}");
-    let forged = matched.body.to_vec().into_iter().rev().collect::<Vec<_>>();
+    let forged = matched.body.iter().copied().rev().collect::<Vec<_>>();
     assert!(!is_signed(matched, &forged, &secret), "a body that was changed must not pass");
     assert!(!is_signed(matched, &matched.body, b"another secret"), "another's signature must not pass");
 

@@ -101,7 +101,6 @@ impl Sender {
     }
 
     /// Up to the head of the answer.
-
     async fn exchange(
         &self,
         uri: &Uri,
