@@ -3,7 +3,7 @@
 //! A campaign document ([`definition`]) is compiled once ([`compile`]) into a [`Catalog`]; an event then meets only the
 //! campaigns that listen to its name: `trigger` and each of `triggers`, exactly as spelt, or with `trigger_match: "loose"` without
 //! case and with `_` as a blank. Then [`delivery`] decides: status or preview, rules ([`crate::domain::rules`]), [`schedule`],
-//! opt-out, roll-out ([`assignment`]), [`caps`], hold-out and variant. A [`goal`] tells what a match was worth.
+//! opt-out, roll-out ([`assignment`]), [`caps`], hold-out and variant. A [`goal`] tells what a match was worth, a [`webhook`] whom to tell of it.
 //! Nothing here fails on stored data: a malformed campaign is [`Inert`], says why, and harms no other.
 
 pub mod assignment;
@@ -18,6 +18,7 @@ mod option;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+pub mod webhook;
 mod window;
 
 pub use catalog::{Catalog, Contents, Listeners, Triggered, Wants};
