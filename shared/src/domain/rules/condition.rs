@@ -4,7 +4,9 @@
 
 use super::facts::Facts;
 use super::needs::Needs;
+use super::observe::{Group, Observer};
 use super::rule::Rule;
+use super::trace::{Step, Trace};
 use super::truth::Truth;
 
 /// When something holds: rules under `all`, `any` and `not`.
@@ -49,7 +51,19 @@ impl Condition {
     /// Does it hold? Unknown only if what is not known decides.
     #[must_use]
     pub fn holds(&self, facts: &Facts<'_>) -> Truth {
-        self.root.holds(facts)
+        self.root.holds(facts, &mut ())
+    }
+
+    /// The same with every step that led there, all rules looked at.
+    #[must_use]
+    pub fn trace(&self, facts: &Facts<'_>) -> Step {
+        let mut trace = Trace::default();
+        self.observed(facts, &mut trace);
+        trace.finish()
+    }
+
+    pub(super) fn observed<O: Observer>(&self, facts: &Facts<'_>, observer: &mut O) -> Truth {
+        self.root.holds(facts, observer)
     }
 
     /// What it looks at. What its segments look at is added by [`Needs::resolve`].
@@ -60,30 +74,39 @@ impl Condition {
 }
 
 impl Node {
-    fn holds(&self, facts: &Facts<'_>) -> Truth {
+    fn holds<O: Observer>(&self, facts: &Facts<'_>, observer: &mut O) -> Truth {
         match self {
             Self::All(nodes) => {
+                observer.enter();
                 let mut least = Truth::True;
                 for node in nodes {
-                    least = least.min(node.holds(facts));
-                    if least == Truth::False {
+                    least = least.min(node.holds(facts, observer));
+                    if least == Truth::False && !O::EVERYTHING {
                         break;
                     }
                 }
+                observer.leave(Group::All, least);
                 least
             }
             Self::Any(nodes) => {
+                observer.enter();
                 let mut greatest = Truth::False;
                 for node in nodes {
-                    greatest = greatest.max(node.holds(facts));
-                    if greatest == Truth::True {
+                    greatest = greatest.max(node.holds(facts, observer));
+                    if greatest == Truth::True && !O::EVERYTHING {
                         break;
                     }
                 }
+                observer.leave(Group::Any, greatest);
                 greatest
             }
-            Self::Not(node) => !node.holds(facts),
-            Self::Rule(rule) => rule.holds(facts),
+            Self::Not(node) => {
+                observer.enter();
+                let truth = !node.holds(facts, observer);
+                observer.leave(Group::Not, truth);
+                truth
+            }
+            Self::Rule(rule) => rule.holds(facts, observer),
         }
     }
 
