@@ -10,7 +10,7 @@ use shared::domain::event::{Event, EventType};
 use shared::domain::rules::{CountWindow, Counts};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
-use shared::store::occurrences::{self, Occurrence};
+use shared::store::occurrences::Occurrence;
 use shared::store::shown::{self, Moment, Shown};
 use sqlx::postgres::PgPool;
 use uuid::Uuid;

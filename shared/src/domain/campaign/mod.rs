@@ -4,10 +4,11 @@
 //! campaigns that listen to its name: `trigger` and each of `triggers`, exactly as spelt, or with `trigger_match: "loose"` without
 //! case and with `_` as a blank. Then [`delivery`] decides: status or preview, rules ([`crate::domain::rules`]), [`schedule`],
 //! opt-out, roll-out ([`assignment`]), [`caps`], hold-out and variant. A [`goal`] tells what a match was worth.
-//! [`explain`] tells people how it came to that; a [`person`] is what is known of a user while their past is gone through again.
+//! [`explain`] tells people how it came to that, [`backtest`] what would have come of the past; a [`person`] is what is known of a user while their past is gone through again.
 //! Nothing here fails on stored data: a malformed campaign is [`Inert`], says why, and harms no other.
 
 pub mod assignment;
+pub mod backtest;
 pub mod caps;
 mod catalog;
 mod client_object;

@@ -3,6 +3,7 @@
 //! Invariant: a tree is at most [`super::read::MAX_DEPTH`] groups deep, so plain recursion is safe.
 
 use super::facts::Facts;
+use super::keys::Keys;
 use super::needs::Needs;
 use super::observe::{Group, Observer};
 use super::rule::Rule;
@@ -62,6 +63,11 @@ impl Condition {
         trace.finish()
     }
 
+    /// The keys that its rules can look at, not those of its segments.
+    pub fn add_keys(&self, keys: &mut Keys) {
+        self.root.add_keys(keys);
+    }
+
     pub(super) fn observed<O: Observer>(&self, facts: &Facts<'_>, observer: &mut O) -> Truth {
         self.root.holds(facts, observer)
     }
@@ -107,6 +113,14 @@ impl Node {
                 truth
             }
             Self::Rule(rule) => rule.holds(facts, observer),
+        }
+    }
+
+    fn add_keys(&self, keys: &mut Keys) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.add_keys(keys)),
+            Self::Not(node) => node.add_keys(keys),
+            Self::Rule(rule) => rule.add_keys(keys),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::check::Check;
 use super::facts::{CountWindow, Facts};
 use super::fields::Fields;
+use super::keys::{self, Keys};
 use super::needs::Needs;
 use super::observe::{Observer, Seen};
 use super::operator::Relation;
@@ -78,6 +79,17 @@ impl Rule {
         };
         observer.rule(self, seen, truth);
         truth
+    }
+
+    pub fn add_keys(&self, keys: &mut Keys) {
+        if let Self::Field { source, path, .. } = self {
+            let of = match source {
+                Source::Trait => &mut keys.traits,
+                Source::Property => &mut keys.properties,
+                Source::Context => &mut keys.context,
+            };
+            keys::add(of, path);
+        }
     }
 
     pub fn add_needs(&self, needs: &mut Needs) {
