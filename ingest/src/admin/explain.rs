@@ -40,7 +40,7 @@ struct Body {
 }
 
 /// A null is no value: who sends one means somebody.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -108,13 +108,20 @@ async fn answer(app: &App, campaign: Subject, body: Body) -> Result<Response, Pr
     });
     match explained.await? {
         Ok(answer) => ok(&answer),
-        Err(Refused::NoCampaign) => Err(RESOURCE.not_found()),
-        Err(Refused::NoEvent) => {
+        Err(refused) => Err(problem(&refused)),
+    }
+}
+
+/// Why there is no answer.
+pub fn problem(refused: &Refused) -> Problem {
+    match refused {
+        Refused::NoCampaign => RESOURCE.not_found(),
+        Refused::NoEvent => {
             let message = "there is no such event of this user: event_id is the id or the messageId of a stored event, of which user_id or \
                            anonymous_id says whose it is";
-            Err(Problem::new(Kind::NotFound, message))
+            Problem::new(Kind::NotFound, message)
         }
-        Err(Refused::Malformed(faults)) => Err(RESOURCE.faulty(&faults)),
+        Refused::Malformed(faults) => RESOURCE.faulty(faults),
     }
 }
 
@@ -145,6 +152,7 @@ fn event(body: Body) -> Result<Occasion, Problem> {
     }
 }
 
-fn wrong(message: &str) -> Problem {
+/// The request cannot be what it is.
+pub fn wrong(message: &str) -> Problem {
     Problem::new(Kind::InvalidParameter, message.to_owned())
 }

@@ -1,6 +1,7 @@
 //! Schemas of explanations and backtests: what is asked, and what is answered by types of `shared`, which knows nothing of HTTP.
 
 use serde_json::{Value, json};
+use shared::store::backtest::{DEFAULT_SECONDS, MOST_SECONDS};
 
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, Value)> {
@@ -8,6 +9,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("CampaignQuestion", question(false)),
         ("CampaignDraftQuestion", question(true)),
         ("CampaignExplanation", explanation()),
+        ("CampaignBacktest", backtest()),
+        ("CampaignBacktestResult", backtest_result()),
     ]
 }
 
@@ -92,6 +95,46 @@ fn explanation() -> Value {
                 "agrees": {"type": "boolean", "description": "Does the explanation come to the same?"},
             })),
             "notes": {"type": "array", "items": {"type": "string"}, "description": "What is not exactly as it was then."},
+        },
+    })
+}
+
+fn backtest() -> Value {
+    json!({
+        "type": "object", "required": ["days"], "additionalProperties": false,
+        "properties": {
+            "campaign": {"$ref": "#/components/schemas/CampaignDraft"},
+            "campaign_id": {"type": "string", "description": "A stored one, in its place."},
+            "days": {"type": "integer", "minimum": 1, "description": "How many days back, today included; at most the retention."},
+            "time_limit_seconds": {"type": "integer", "minimum": 1, "maximum": MOST_SECONDS, "default": DEFAULT_SECONDS},
+        },
+        "oneOf": [{"required": ["campaign"]}, {"required": ["campaign_id"]}],
+        "example": {"days": 7, "campaign": {"name": "A cart of 40 or more", "trigger": "cart_viewed"}},
+    })
+}
+
+fn backtest_result() -> Value {
+    let count = |what: &str| json!({"type": "integer", "minimum": 0, "description": what});
+    let day = || json!({"type": "string", "format": "date"});
+    json!({
+        "type": "object",
+        "required": ["campaign", "complete", "from", "to", "events", "matched_events", "held_out_events", "matched_users", "daily",
+                     "suppressed", "elapsed_seconds", "notes"],
+        "properties": {
+            "campaign": {"type": "object"},
+            "complete": {"type": "boolean", "description": "Everything was looked at in time."},
+            "complete_until": {"type": "string", "format": "date", "description": "Up to and with this day everything was."},
+            "from": day(), "to": day(),
+            "events": count("Events that triggered."),
+            "matched_events": count("Of these, those that would have matched: shown or held out."),
+            "held_out_events": count("Of the matched ones, held out."),
+            "matched_users": count("Users of the matched events; strangers are not counted."),
+            "daily": {"type": "array", "items": {"type": "object", "required": ["date", "events", "matched_events", "matched_users"],
+                "properties": {"date": day(), "events": count(""), "matched_events": count(""), "matched_users": count("")}}},
+            "suppressed": {"type": "object", "additionalProperties": {"type": "integer"},
+                           "description": "Events that triggered and would not have matched, by the reason that explanations give."},
+            "elapsed_seconds": {"type": "number"},
+            "notes": {"type": "array", "items": {"type": "string"}, "description": "What is not exact."},
         },
     })
 }

@@ -61,6 +61,7 @@ use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, receipt
         admin::campaigns::archive,
         admin::explain::stored,
         admin::explain::draft,
+        admin::backtest::backtest,
         admin::history::go_back,
         admin::history::list,
         admin::segments::list,

@@ -1,8 +1,9 @@
 //! The edge to PostgreSQL that both programs share: connecting, the schema's version, the documents that admins own
-//! with their history, dead letters, erasures and tombstones, and the snapshot of the campaigns; why a campaign matched; and counting what fails.
+//! with their history, dead letters, erasures and tombstones, and the snapshot of the campaigns; why a campaign matched, and what a draft would have matched; and counting what fails.
 //!
 //! What only one program does with the database lives in that program.
 
+pub mod backtest;
 pub mod campaigns;
 pub mod catalog;
 pub mod changes;

@@ -94,6 +94,12 @@ impl Assignment {
         }
     }
 
+    /// Does it go by places at all: is it rolled out to some only, or some are held out?
+    #[must_use]
+    pub fn parts_users(&self) -> bool {
+        self.rollout != EVERYBODY || self.hold_out > 0
+    }
+
     /// Where they stand in the roll-out, for people.
     #[must_use]
     pub fn rollout_standing(&self, campaign_id: &str, who: Who<'_>) -> String {

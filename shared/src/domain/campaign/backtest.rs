@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::assignment::Who;
@@ -307,6 +306,12 @@ impl Simulation {
         });
     }
 
+    /// Is a user with this [`hash`] gone through in this pass?
+    #[must_use]
+    pub fn has(&self, hash: u64) -> bool {
+        self.is_active(part_of(hash))
+    }
+
     fn has_part(&self, past: &Past) -> bool {
         self.is_active(part(past))
     }
@@ -325,7 +330,7 @@ impl Simulation {
             }
         }
         let mut subjects = std::mem::take(&mut self.subjects);
-        subjects.retain(|key, _| self.is_active(part_of(key)));
+        subjects.retain(|key, _| self.is_active(part_of(hash(key))));
         self.bytes = subjects.values().map(Subject::bytes).sum();
         self.subjects = subjects;
         keep < active.len()
@@ -423,18 +428,24 @@ impl Sums {
     }
 }
 
-fn part(past: &Past) -> usize {
-    past.key.as_ref().map_or_else(|| hashed(&past.id), part_of)
-}
-
-fn part_of(key: &Key) -> usize {
+/// What decides in which part a user is.
+#[must_use]
+pub fn hash(key: &Key) -> u64 {
     hashed(key)
 }
 
-fn hashed(of: &impl Hash) -> usize {
+fn part(past: &Past) -> usize {
+    part_of(past.key.as_ref().map_or_else(|| hashed(&past.id), hash))
+}
+
+fn part_of(hash: u64) -> usize {
+    usize::try_from(hash % PARTS as u64).unwrap_or(0)
+}
+
+fn hashed(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
-    usize::try_from(hasher.finish() % PARTS as u64).unwrap_or(0)
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub mod schedule;
 mod tests;
 mod window;
 
-pub use catalog::{Catalog, Contents, Listeners, Triggered, Wants};
+pub use catalog::{Catalog, Contents, Listeners, Triggered, Wants, folded};
 pub use client_object::client_object;
 pub use compiled::{Compiled, Inert, compile};
 pub use definition::{Status, Valid, validate};

@@ -1,5 +1,7 @@
 //! Matches: what is recorded of the event, and what the user, and anybody, was shown before it.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::FromRow;
@@ -47,6 +49,14 @@ pub struct Recorded {
     matched_at: String,
     /// Does the explanation come to the same?
     pub agrees: bool,
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = self.variant.as_ref().map(|name| format!(", variant {name}")).unwrap_or_default();
+        let agrees = if self.agrees { "as explained" } else { "NOT as explained" };
+        write!(f, "{}{variant}, version {}, at {}: {agrees}", self.disposition, self.version, self.matched_at)
+    }
 }
 
 impl Match {

@@ -9,7 +9,7 @@ mod history;
 mod known;
 mod past;
 mod priority;
-mod versions;
+pub(in crate::store) mod versions;
 
 use std::collections::BTreeSet;
 
@@ -103,7 +103,7 @@ pub struct Answer {
 }
 
 /// A campaign, in short.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct About {
     /// Of a draft none.
     pub id: Option<String>,
@@ -152,7 +152,8 @@ async fn answer(
         Ok(campaign) => campaign,
         Err(inert) => return Ok(Err(Refused::Malformed(inert.faults))),
     };
-    let segments = versions::segments(snapshot, &campaign.condition.needs().segments, &event).await?;
+    let then = event.is_stored().then_some(event.received_at);
+    let segments = versions::segments(snapshot, &campaign.condition.needs().segments, then).await?;
 
     let names = counted(&campaign, &segments);
     let key = event.key(setting.placeholders);

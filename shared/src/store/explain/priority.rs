@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::Serialize;
 use sqlx::FromRow;
@@ -15,6 +16,12 @@ use crate::domain::campaign::caps::History;
 use crate::domain::campaign::delivery::{Decision, Delivery};
 use crate::domain::raw_object::RawObject;
 use crate::store::shown::{self, Moment, Pair};
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.id)
+    }
+}
 
 /// Where a campaign stands among those that the event shows.
 #[derive(Debug, Serialize)]

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 
-use super::About;
 use super::event::Event;
 use super::history::Match;
+use super::{About, Subject};
 use crate::domain::campaign::{Compiled, Inert, compile};
 use crate::domain::document::optional_text;
 use crate::domain::raw_object::RawObject;
 use crate::domain::rules::Segments;
 use crate::domain::segment;
 use crate::store::changes;
-use crate::store::documents::{CAMPAIGNS, Collection, SEGMENTS};
+use crate::store::documents::{CAMPAIGNS, Collection, SEGMENTS, Stored};
 
 /// A campaign in one version.
 #[derive(Debug)]
@@ -26,6 +27,15 @@ pub struct Version {
 }
 
 impl Version {
+    fn of(row: Stored) -> Self {
+        Self { document: row.document(), version: Some(row.version), id: Some(row.id), position: row.position }
+    }
+
+    /// Of what is stored.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// Ready to match, or what is wrong with it.
     pub fn compiled(&self) -> Result<Compiled, Inert> {
         compile(self.id.as_deref().unwrap_or_default(), self.version.unwrap_or(0), &self.document)
@@ -40,6 +50,14 @@ impl Version {
             version: self.version,
             status: text("status"),
         }
+    }
+}
+
+/// The campaign of now; `None` when there is none.
+pub async fn current(snapshot: &mut PgConnection, campaign: &Subject) -> Result<Option<Version>, sqlx::Error> {
+    match campaign {
+        Subject::Stored(id) => Ok(CAMPAIGNS.read(snapshot, id).await?.map(Version::of)),
+        Subject::Draft(document, id) => draft(snapshot, document, id.as_deref()).await.map(Some),
     }
 }
 
@@ -88,22 +106,23 @@ pub async fn campaign(
             }
         }
     }
-    Ok(current.map(|row| Version { document: row.document(), version: Some(row.version), id: Some(row.id), position }))
+    Ok(current.map(Version::of))
 }
 
-/// The segments that rules name, as they were.
+/// The segments that rules name, as they were at a moment; without one, as they are now.
 pub async fn segments(
     snapshot: &mut PgConnection,
     ids: &BTreeSet<String>,
-    event: &Event,
+    at: Option<DateTime<Utc>>,
 ) -> Result<Segments, sqlx::Error> {
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
-        let version = changes::version_at(&mut *snapshot, &SEGMENTS, (id, event.received_at)).await?;
-        let document = match version.filter(|_| event.is_stored()) {
-            Some(version) => as_of(snapshot, &SEGMENTS, (id, version)).await?,
-            None if event.is_stored() => None,
+        let document = match at {
             None => SEGMENTS.read(&mut *snapshot, id).await?.map(|row| row.document()),
+            Some(at) => match changes::version_at(&mut *snapshot, &SEGMENTS, (id, at)).await? {
+                Some(version) => as_of(snapshot, &SEGMENTS, (id, version)).await?,
+                None => None,
+            },
         };
         if let Some(Ok(condition)) = document.map(|document| segment::compile(&document)) {
             found.push((id.clone(), condition));
