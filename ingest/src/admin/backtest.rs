@@ -16,7 +16,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::domain::raw_object::RawObject;
-use shared::store::backtest::{self, Asked, DEFAULT_SECONDS, MOST_SECONDS, Outcome, Progress};
+use shared::store::backtest::{self, Asked, DEFAULT_SECONDS, MOST_SECONDS, Outcome, Progress, STATE_BYTES};
 use shared::store::explain::{Refused, Subject};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -119,7 +119,8 @@ async fn read(app: &App, request: Request) -> Result<Asked, Problem> {
         _ => return Err(wrong("say which campaign: campaign, a document, or campaign_id, a stored one")),
     };
     let placeholders = app.settings.pipeline.placeholders.clone();
-    Ok(Asked { campaign, days: wanted.days, limit: Duration::from_secs(seconds), placeholders })
+    let limit = Duration::from_secs(seconds);
+    Ok(Asked { campaign, days: wanted.days, limit, placeholders, state_bytes: STATE_BYTES })
 }
 
 fn finished(ended: Result<Ended, oneshot::error::RecvError>) -> Result<Outcome, Problem> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use shared::store::backtest::{self, Asked, DEFAULT_SECONDS, MOST_SECONDS, Outcome, Progress};
+use shared::store::backtest::{self, Asked, DEFAULT_SECONDS, MOST_SECONDS, Outcome, Progress, STATE_BYTES};
 use tokio::sync::mpsc;
 
 use super::campaign_file::campaign;
@@ -45,6 +45,7 @@ impl Backtest {
             days: self.days,
             limit: Duration::from_secs(self.time_limit),
             placeholders: settings.pipeline.placeholders.clone(),
+            state_bytes: STATE_BYTES,
         };
         let pool = pool(&settings)?;
         let (progress, mut reports) = mpsc::channel(REPORTS);

@@ -7,9 +7,9 @@ use futures_util::TryStreamExt;
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 
-use super::STATE_BYTES;
+use super::Asked;
 use crate::domain::campaign::backtest::{Key, Simulation, hash};
-use crate::domain::user_key::{Placeholders, UserKey};
+use crate::domain::user_key::UserKey;
 
 /// Of one user, with the place in the table.
 const USER_BYTES: usize = 32;
@@ -48,7 +48,7 @@ impl Ahead {
         &mut self,
         snapshot: &mut PgConnection,
         simulation: &mut Simulation,
-        (day, placeholders): (NaiveDate, &Placeholders),
+        (day, asked): (NaiveDate, &Asked),
     ) -> Result<(), sqlx::Error> {
         let keys: Vec<String> = simulation.wants().keys.traits.iter().cloned().collect();
         let sql = "/* ahead.look_at */ SELECT user_id, anonymous_id, ARRAY(SELECT traits ? key FROM unnest($2::text[]) WITH ORDINALITY AS k (key, place)
@@ -57,14 +57,14 @@ impl Ahead {
         let mut rows = sqlx::query_as(sql).bind(day).bind(&keys).fetch(snapshot);
         while let Some(row) = rows.try_next().await? {
             let row: Row = row;
-            let key = UserKey::of(row.user_id.as_deref(), row.anonymous_id.as_deref(), placeholders);
+            let key = UserKey::of(row.user_id.as_deref(), row.anonymous_id.as_deref(), &asked.placeholders);
             let Some(hash) = key.map(|key| hash(&(key.kind, key.id.to_owned()))).filter(|hash| simulation.has(*hash))
             else {
                 continue;
             };
             let set = row.set.iter().enumerate().filter(|(_, set)| **set);
             *self.0.entry(hash).or_default() |= set.fold(0, |bits, (place, _)| bits | bit(place));
-            if self.bytes() > STATE_BYTES / 2 && simulation.put_off() {
+            if self.bytes() > asked.state_bytes / 2 && simulation.put_off() {
                 self.keep(simulation);
             }
         }

@@ -50,6 +50,8 @@ pub struct Asked {
     pub limit: Duration,
     /// User ids of strangers.
     pub placeholders: Placeholders,
+    /// How much memory the state of users may take: [`STATE_BYTES`], where nobody tests.
+    pub state_bytes: usize,
 }
 
 /// How far it is.
@@ -176,7 +178,7 @@ impl Run<'_> {
                 if let Some(end) = self.must_end(snapshot, *at).await? {
                     return Ok(end);
                 }
-                ahead.look_at(snapshot, simulation, (day, &self.asked.placeholders)).await?;
+                ahead.look_at(snapshot, simulation, (day, self.asked)).await?;
                 self.report(simulation, day, 0);
                 day = day.succ_opt().unwrap_or(NaiveDate::MAX);
             }
@@ -192,7 +194,7 @@ impl Run<'_> {
             let rows: Vec<_> = rows.into_iter().map(|row| row.past(simulation, &self.asked.placeholders)).collect();
             base::give(snapshot, simulation, &rows, (self.from, &ahead)).await?;
             rows.into_iter().for_each(|past| simulation.feed(past));
-            while simulation.bytes() + ahead.bytes() > STATE_BYTES && simulation.put_off() {
+            while simulation.bytes() + ahead.bytes() > self.asked.state_bytes && simulation.put_off() {
                 ahead.keep(simulation);
             }
             self.report(simulation, *at, (*at - self.from).num_days());
