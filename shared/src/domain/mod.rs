@@ -19,6 +19,7 @@ pub mod message;
 pub mod outcome;
 pub mod raw_object;
 pub mod redrive;
+pub mod reported;
 pub mod retention;
 pub mod rollup;
 pub mod rules;

@@ -41,6 +41,7 @@ pub async fn apply<'a>(
                 all.fresh.extend(applied.fresh);
                 all.matches += applied.matches;
                 rollup::add(&mut all.sums, applied.sums);
+                all.active.extend(applied.active);
                 continue;
             }
             Err(error) => error,

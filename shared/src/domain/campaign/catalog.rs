@@ -23,6 +23,8 @@ pub struct Catalog {
     segments: Segments,
     features: HashMap<String, Flag>,
     inert: Vec<Inert>,
+    /// Ids of all campaigns, also of those that do nothing, and whether they have a goal.
+    campaigns: HashMap<String, bool>,
 }
 
 /// Campaigns that are asked together, in order.
@@ -69,8 +71,14 @@ impl Catalog {
         let mut compiled = Vec::with_capacity(campaigns.len());
         for campaign in campaigns {
             match campaign {
-                Ok(campaign) => compiled.push(campaign),
-                Err(inert) => catalog.inert.push(inert),
+                Ok(campaign) => {
+                    catalog.campaigns.insert(campaign.id.clone(), campaign.delivery.goal.is_some());
+                    compiled.push(campaign);
+                }
+                Err(inert) => {
+                    catalog.campaigns.insert(inert.id.clone(), false);
+                    catalog.inert.push(inert);
+                }
             }
         }
         // Stable: among equals the order given stands.
@@ -123,6 +131,17 @@ impl Catalog {
     #[must_use]
     pub fn goals(&self, event: &str) -> &[Arc<Compiled>] {
         self.goals.get(event).map_or(&[], Vec::as_slice)
+    }
+
+    /// Is there a campaign with this id, of any status?
+    #[must_use]
+    pub fn has_campaign(&self, id: &str) -> bool {
+        self.campaigns.contains_key(id)
+    }
+
+    /// Ids of the campaigns that have a goal, of any status.
+    pub fn with_goal(&self) -> impl Iterator<Item = &str> {
+        self.campaigns.iter().filter(|(_, has_goal)| **has_goal).map(|(id, _)| id.as_str())
     }
 
     /// Does some rule count this event?
