@@ -160,8 +160,8 @@ async fn a_backtest_finds_exactly_what_was_recorded_and_so_does_each_explanation
     // Each by itself.
     let sql = "SELECT e.id::text, e.user_id, e.anonymous_id, m.disposition FROM events e
                  LEFT JOIN matches m ON m.event_id = e.id WHERE e.event = 'opened' AND e.user_id IS DISTINCT FROM 'anonymous' ORDER BY md5(e.message_id || $1)";
-    let rows: Vec<(String, Option<String>, Option<String>, Option<String>)> =
-        sqlx::query_as(sql).bind(seed.to_string()).fetch_all(&pipeline.database.pool).await.unwrap();
+    type Row = (String, Option<String>, Option<String>, Option<String>);
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(seed.to_string()).fetch_all(&pipeline.database.pool).await.unwrap();
     let (matched, not): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(.., disposition)| disposition.is_some());
     for (id, user, visitor, disposition) in matched.iter().take(25).chain(not.iter().take(25)) {
         let question = json!({"event_id": id});
