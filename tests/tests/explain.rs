@@ -198,7 +198,8 @@ async fn a_described_event_is_explained_as_of_now_with_its_place_among_the_other
 
 #[tokio::test]
 async fn what_cannot_be_explained_is_refused_with_the_reason() {
-    let pipeline = Setup::default().campaign(campaign("c", json!({}))).start().await;
+    // Questions are no changes: there may be more of them.
+    let pipeline = Setup::default().campaign(campaign("c", json!({}))).set("ADMIN_WRITE_LIMIT", "2").start().await;
     let malformed = r#"INSERT INTO campaigns (id, status, document)
         VALUES ('bad', 'active', '{"name": "bad", "status": "active", "trigger": "opened", "rules": [{"field": "a"}]}')"#;
     sqlx::query(malformed).execute(&pipeline.database.pool).await.unwrap();

@@ -1,7 +1,8 @@
 //! The events of the days in the order of their receipt, a few hundred at a time.
 //!
 //! Each day's partition is read once, by a cursor in order of receipt, and the cursors are merged: an event may come days after the
-//! day it is filed under, and up to a day before. A cursor is opened when the merge gets there, and closed when it has no more.
+//! day it is filed under, and up to a day before. Rows that were received at one moment (a batch) come in the order in which a flush
+//! wrote them, which is known within a partition; across partitions the earlier day comes first. A cursor is opened when the merge gets there, and closed when it has no more.
 
 use std::collections::VecDeque;
 
