@@ -93,7 +93,7 @@ GRANT SELECT, INSERT ON webhook_deliveries TO :"ingest";
 GRANT UPDATE (state, attempts, next_attempt_at, claim, finished_at, resent_at, resent_by) ON webhook_deliveries TO :"ingest", :"worker";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
-GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, features, layouts, segments TO :"worker";
+GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, changes, features, layouts, segments TO :"worker";
 GRANT SELECT, INSERT ON active_users, conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
 GRANT SELECT, INSERT, UPDATE ON erasures, tombstones TO :"worker";
 GRANT SELECT, UPDATE ON erasure_secrets, retention TO :"worker";
