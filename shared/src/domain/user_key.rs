@@ -62,7 +62,17 @@ impl<'a> UserKey<'a> {
     /// The partition of this key among `partitions`.
     #[must_use]
     pub fn partition(&self, partitions: u16) -> u16 {
-        bucket(Sha256::new().chain_update([self.kind as u8]).chain_update(self.id.as_bytes()), partitions)
+        bucket(self.hash(), partitions)
+    }
+
+    /// A hash that stands for the key where a collision does no harm.
+    #[must_use]
+    pub fn word(&self) -> u64 {
+        word(self.hash())
+    }
+
+    fn hash(&self) -> Sha256 {
+        Sha256::new().chain_update([self.kind as u8]).chain_update(self.id.as_bytes())
     }
 }
 
@@ -73,10 +83,13 @@ pub fn partition_of_stranger(event_id: uuid::Uuid, partitions: u16) -> u16 {
 }
 
 fn bucket(hash: Sha256, partitions: u16) -> u16 {
-    let digest = hash.finalize();
-    let word = u64::from_be_bytes(std::array::from_fn(|i| digest[i]));
     // The remainder is below a u16, so the conversion cannot fail; 0 is only for the type checker.
-    u16::try_from(word % u64::from(partitions.max(1))).unwrap_or(0)
+    u16::try_from(word(hash) % u64::from(partitions.max(1))).unwrap_or(0)
+}
+
+fn word(hash: Sha256) -> u64 {
+    let digest = hash.finalize();
+    u64::from_be_bytes(std::array::from_fn(|i| digest[i]))
 }
 
 /// User ids that apps send when nobody is logged in.

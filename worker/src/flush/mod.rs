@@ -34,6 +34,7 @@ pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use bytes::Bytes;
 use chrono::NaiveDate;
 use shared::domain::campaign::Catalog;
 use shared::domain::control::Control;
@@ -42,6 +43,7 @@ use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
 use shared::runtime::failpoint;
 use shared::store::{failure, tombstones};
+use shared::stream::notice;
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
@@ -63,6 +65,8 @@ pub struct Context<'a> {
     pub retention_days: u16,
     /// The partition whose owner answers for messages that cannot be read.
     pub warden: i32,
+    /// What sequences count in: [`shared::domain::place::generation`].
+    pub generation: i64,
 }
 
 /// One event with where it came from.
@@ -89,6 +93,8 @@ pub struct Flushed {
     pub tally: Tally,
     /// Matches written.
     pub matches: u64,
+    /// Whose apps may have something to fetch, as notices say it ([`shared::stream::notice`]).
+    pub notices: Vec<Bytes>,
 }
 
 /// Why a flush did not commit, by what the caller does next.
@@ -180,7 +186,7 @@ pub async fn flush(
 
     let mut tally = Tally::default();
     books.values().for_each(|page| tally.add(page.tally));
-    Ok(Flushed { tally, matches: applied.matches })
+    Ok(Flushed { tally, matches: applied.matches, notices: notice::payloads(applied.receivers) })
 }
 
 /// Reads the lines: events, and control lines. One that cannot be read is a dead letter of its own.
