@@ -13,8 +13,8 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
 use chrono::{DateTime, SecondsFormat, Utc};
 use shared::domain::layout::Layout;
-use shared::domain::place;
 use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER};
+use shared::domain::place;
 use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::StreamError;
 use shared::stream::lanes::{self, Lane, StreamState};
@@ -286,12 +286,7 @@ async fn batch_id_at(jetstream: &Context, lane: &Lane, seq: i64) -> Result<Optio
 }
 
 /// What the sequences of all lanes count in; see [`place::generation`]. `state` is that of `lane`; the first lane tells it for all.
-pub async fn generation(
-    jetstream: &Context,
-    lane: &Lane,
-    state: &StreamState,
-    epoch: u32,
-) -> Result<i64, AttachError> {
+pub async fn generation(jetstream: &Context, lane: &Lane, state: &StreamState, epoch: u32) -> Result<i64, AttachError> {
     if lane.number == 0 {
         return Ok(place::generation(state.since, epoch));
     }

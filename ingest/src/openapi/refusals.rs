@@ -58,6 +58,8 @@ sets! {
     ChecksKey: KeysUnavailable;
     /// The live tail.
     Listens: Overloaded, StreamUnavailable;
+    /// A stream, of which only so many may be open.
+    OpensStream: Overloaded, KeysUnavailable;
     /// Something about a user, whom a key with identity verification must prove.
     AboutUser: UserNotVerified;
 }

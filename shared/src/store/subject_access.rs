@@ -108,6 +108,10 @@ pub async fn export(
         SELECT t.campaign_id, t.event_id FROM matches t
           JOIN unnest($1::text[], $2::text[]) AS k (kind, id) ON t.user_kind = k.kind AND t.user_id = k.id) ORDER BY c.converted_at";
     writer.rows(sqlx::query_scalar(conversions).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
+    writer.begin("deliveries").await?;
+    let deliveries = "/* subject_access.export.deliveries */ SELECT row_to_json(d)::text FROM deliveries d
+                        JOIN unnest($1::text[], $2::text[]) AS k (kind, id) ON d.user_kind = k.kind AND d.user_id = k.id ORDER BY d.updated_at";
+    writer.rows(sqlx::query_scalar(deliveries).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
     writer.begin("dead_letters").await?;
     dead_letters(pool, subject, placeholders, &mut writer).await?;
     writer.begin("erasures").await?;

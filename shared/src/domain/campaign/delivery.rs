@@ -260,7 +260,10 @@ mod tests {
         assert_eq!(expires(r#"{"ends_at":"2026-09-01","match_ttl_seconds":2592000}"#), at("2026-03-31T10:00:00Z"));
         let mut faults = Vec::new();
         Delivery::read(&RawObject::parse(r#"{"match_ttl_seconds":2592001}"#).unwrap(), &mut faults);
-        assert_eq!(faults.iter().map(|f| (f.field.as_str(), f.code)).collect::<Vec<_>>(), [("match_ttl_seconds", "out_of_range")]);
+        assert_eq!(
+            faults.iter().map(|f| (f.field.as_str(), f.code)).collect::<Vec<_>>(),
+            [("match_ttl_seconds", "out_of_range")]
+        );
     }
 
     #[test]
