@@ -2,8 +2,8 @@
 -- How each table is written, and by whom: migrations/README.md.
 
 -- The place of the event in the stream orders the matches of one user, and is the same after a restore that reads the stream again
--- (`position` is not). Matches of releases before have none, and are not fetched. What is needed of one user in one campaign is found
--- by `matches_user`.
+-- (`position` is not). Matches of releases before have none, and are not fetched. Those of a user are
+-- found by `matches_user`.
 ALTER TABLE matches
     ADD COLUMN stream_generation bigint,                    -- what the sequence counts in: shared/src/domain/place.rs
     ADD COLUMN stream_seq        bigint,                    -- the message

@@ -46,8 +46,21 @@ impl EventStream {
         let mut opened = Self { lines, comments: 0, retry: None, last_event_id: None };
         let status = opened.line().await;
         assert_eq!(status.as_deref(), Some("HTTP/1.1 200 OK"), "GET {path}");
-        while opened.line().await.expect("a head") != "" {}
+        while !opened.line().await.expect("a head").is_empty() {}
         opened
+    }
+
+    /// Only the status of the answer; it may be one that never ends.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn status(address: SocketAddr, path: &str) -> u16 {
+        let mut stream = BufReader::new(TcpStream::connect(address).await.expect("a connection"));
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("a request can be sent");
+        let mut line = String::new();
+        timeout(PATIENCE, stream.read_line(&mut line)).await.expect("an answer in time").expect("an answer");
+        line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     }
 
     async fn line(&mut self) -> Option<String> {

@@ -184,7 +184,8 @@ async fn a_token_opens_one_users_stream_for_a_while_and_a_key_in_the_address_non
     assert_eq!(client.with_key(&mine).get("/v1/matches?user_id=ada").await.unwrap().status, 401);
     assert_eq!(client.get(&format!("/v1/matches?user_id=ada&token={mine}")).await.unwrap().status, 401);
 
-    eventually("it expires", async || equal(status(&format!("user_id=ada&token={mine}")).await, 401)).await;
+    let path = format!("/v1/matches/stream?user_id=ada&token={mine}");
+    eventually("it expires", async || equal(EventStream::status(pipeline.ingests[0].address, &path).await, 401)).await;
     ada.quiet_for(1).await;
     pipeline.ingests[0].stop().await;
     let log = pipeline.ingests[0].log();

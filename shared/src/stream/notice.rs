@@ -18,7 +18,7 @@ pub fn payloads(mut hashes: Vec<u64>) -> Vec<Bytes> {
     hashes.sort_unstable();
     hashes.dedup();
     let payload = |some: &[u64]| {
-        let mut bytes = BytesMut::with_capacity(some.len() * size_of::<u64>());
+        let mut bytes = BytesMut::with_capacity(size_of_val(some));
         some.iter().for_each(|hash| bytes.put_u64(*hash));
         bytes.freeze()
     };
