@@ -68,8 +68,8 @@ SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, :'events_owner') FR
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"ingest", :"worker", :"read";
 -- The owner of events, beside its own tables: what goes with the events it drops or erases.
-REVOKE ALL ON _sqlx_migrations, campaigns, changes, conversions, dead_letters, deliveries, duplicates, features, identity_links, lanes, late_ids,
-    ledger, matches, removals, retention, rollups, segments, users FROM :"events_owner";
+REVOKE ALL ON _sqlx_migrations, active_users, campaigns, changes, conversions, dead_letters, deliveries, duplicates, features, holds, identity_links,
+    lanes, late_ids, ledger, matches, removals, retention, rollups, segments, users FROM :"events_owner";
 
 -- ingest: what the admin API changes, with the tables that triggers change along (catalog, campaign_totals); the rest it only reads.
 GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, segments, features TO :"ingest";
@@ -78,8 +78,8 @@ GRANT SELECT, UPDATE ON catalog TO :"ingest";
 GRANT SELECT, DELETE ON campaign_totals TO :"ingest";
 GRANT SELECT, INSERT, UPDATE ON api_keys TO :"ingest";
 GRANT SELECT, INSERT, UPDATE ON deliveries TO :"ingest";
-GRANT SELECT ON _sqlx_migrations, backups, conversions, day_spans, dead_letters, duplicates, erasures, events, holds, identity_links,
-    lanes, late_ids, matches, partitions, tombstones, users TO :"ingest";
+GRANT SELECT ON _sqlx_migrations, active_users, backups, conversions, day_spans, dead_letters, duplicates, erasures, events, holds,
+    identity_links, lanes, late_ids, matches, partitions, rollups, tombstones, users TO :"ingest";
 -- Not what receipts are signed with.
 GRANT SELECT (salt, public_key) ON erasure_secrets TO :"ingest";
 -- A dead letter is marked, never rewritten. (The id of its event is filled in where it could not be read at first.)
@@ -88,7 +88,7 @@ GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, di
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
 GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, deliveries, features, layouts, segments TO :"worker";
-GRANT SELECT, INSERT ON conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
+GRANT SELECT, INSERT ON active_users, conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
 GRANT SELECT, INSERT, UPDATE ON erasures, tombstones TO :"worker";
 GRANT SELECT, UPDATE ON erasure_secrets, retention TO :"worker";
 GRANT SELECT, INSERT, UPDATE ON campaign_totals, day_spans, duplicates, lanes, ledger, partitions, rollups, users TO :"worker";
@@ -97,15 +97,15 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON holds, workers TO :"worker";
 -- Who drops a partition or erases rows notes it, in the same transaction.
 GRANT INSERT, SELECT (events) ON removals TO :"events_owner";
 -- Rows of other tables that have expired, or are erased with a person.
-GRANT SELECT, DELETE ON changes, deliveries, duplicates, identity_links, late_ids, users TO :"events_owner";
+GRANT SELECT, DELETE ON active_users, changes, deliveries, duplicates, identity_links, late_ids, users TO :"events_owner";
 GRANT SELECT, UPDATE, DELETE ON conversions, dead_letters, matches TO :"events_owner";
 GRANT SELECT, INSERT, UPDATE, DELETE ON ledger, rollups TO :"events_owner";
 GRANT SELECT, UPDATE ON retention TO :"events_owner";
-GRANT SELECT ON _sqlx_migrations, campaigns, features, lanes, segments TO :"events_owner";
+GRANT SELECT ON _sqlx_migrations, campaigns, features, holds, lanes, segments TO :"events_owner";
 
 -- read: for people and dashboards. Everything but what opens doors: of api_keys neither hashes nor secrets.
-GRANT SELECT ON _sqlx_migrations, backups, campaign_totals, campaigns, catalog, changes, conversions, day_spans, dead_letters,
-    deliveries, duplicates, erasures, events, features, holds, identity_links, lanes, late_ids, layouts, ledger, matches, partitions, removals,
+GRANT SELECT ON _sqlx_migrations, active_users, backups, campaign_totals, campaigns, catalog, changes, conversions, day_spans,
+    dead_letters, deliveries, duplicates, erasures, events, features, holds, identity_links, lanes, late_ids, layouts, ledger, matches, partitions, removals,
     retention, rollups, segments, tombstones, users, workers TO :"read";
 GRANT SELECT (id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds) ON api_keys TO :"read";
 -- A question that takes for ever would hold back the removal of old partitions.

@@ -71,7 +71,7 @@ count_suite() {
   skipped=$((skipped + $(wc -l <"$log.ignored")))
   failed=$(sum_of failed "$log")
   while IFS= read -r line; do FAILURES="$FAILURES  $name: $line"$'\n'; done < <(
-    failed_names <"$log"
+    failed_names <"$log" | while IFS= read -r line; do echo "$line$(why_failed "$line" "$log")"; done
     sed -n '/^SKIPPED/p' "$skips" "$log.ignored" | while IFS= read -r line; do
       if ! skip_allowed "$line"; then echo "$line (not named in ALLOW_SKIP)"; fi
     done
@@ -89,6 +89,11 @@ failed_names() {
   awk '/^failures:$/ { names = ""; listing = 1 }
     /^test result:/ { printf "%s", names; names = ""; listing = 0 }
     listing && /^    [^ ]+$/ { names = names substr($0, 5) "\n" }'
+}
+
+# why_failed TEST LOG: ": " and the first words of its panic, in one line.
+why_failed() {
+  grep -F -A3 -m1 -e "thread '$1'" "$2" | sed -n '2,$p' | sed '/^stack backtrace:/,$d; /^note: /,$d' | tr '\n' ' ' | cut -c1-300 | sed 's/^/: /'
 }
 
 sum_of() {

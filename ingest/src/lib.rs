@@ -5,8 +5,8 @@
 //! answer. Meanwhile [`inline`] matches campaigns for the reply, with what is known of the user from [`profile`] and [`overlay`].
 //!
 //! Beside it: [`admin`] edits campaigns, segments, flags and keys and shows what is stored; [`for_user`] and [`feature_flags`]
-//! answer apps about a user (whom [`identity`] verifies), [`matches`] give them
-//! what the worker decided, [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
+//! answer apps about a user (whom [`identity`] verifies), [`matches`] give them what the worker decided, [`analytics`] plots what became
+//! of campaigns, [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
 //! events may be taken at all; [`keys`] knows who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an
 //! event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`];
 //! [`openapi`] describes all of it from the code.
@@ -15,6 +15,7 @@
 //! its answer; accepting an event never needs the database.
 
 pub mod admin;
+pub mod analytics;
 pub mod app;
 pub mod auth;
 pub mod body;

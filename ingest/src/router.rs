@@ -7,7 +7,7 @@
 //! | `/v1/admin/campaigns` | [`campaigns::BODY_BYTES`]: configurations hold images | admin |
 //! | `/v1/matches/ack`, `/v1/matches/token` | [`crate::admin::sent::SMALL_BODY_BYTES`] | client |
 //! | other writes below `/v1/admin` | [`crate::admin::sent::SMALL_BODY_BYTES`] | admin |
-//! | everything else below `/v1/admin` | none | admin |
+//! | everything else below `/v1/admin`, and below `/v1/analytics` what is read | none | admin |
 //! | `/v1/m` | read and dropped, at most 1 MiB of it | none |
 //! | everything else | none | see the handler |
 
@@ -21,6 +21,7 @@ use crate::admin::{
     campaigns, dead_letters, documents, erasure_actions, erasures, events, features, gate, history, keys,
     letter_actions, members, profile, segments, user_export, users,
 };
+use crate::analytics::{campaign, daily, dashboard, names, overview};
 use crate::app::App;
 use crate::intake::calls;
 use crate::openapi::page;
@@ -47,11 +48,17 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
     routes().into_iter().map(|(path, _)| path)
 }
 
+/// Does a path need an admin key? The old server had its analytics beside its admin API, and apps track below them.
+pub fn is_for_admins(path: &str) -> bool {
+    let is_spelling = || SPELLINGS.iter().any(|(spelling, _)| *spelling == path);
+    path.starts_with("/v1/admin/") || path.starts_with("/v1/analytics/") && !is_spelling()
+}
+
 /// The whole API.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, methods) in routes() {
-        let guarded = path.starts_with("/v1/admin/");
+        let guarded = is_for_admins(path);
         let gate = from_fn_with_state(Arc::clone(&app), gate::admit);
         router = router.route(path, if guarded { methods.route_layer(gate) } else { methods });
     }
@@ -87,6 +94,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/projects/{key}/settings", get(browser_sdk::settings)),
         ("/v1/m", post(browser_sdk::metrics)),
         ("/v1/health", get(health::old)),
+        ("/v1/analytics/overview", get(overview::show)),
+        ("/v1/analytics/campaigns/{id}", get(campaign::show)),
+        ("/v1/analytics/daily", get(daily::list)),
+        ("/v1/analytics/events", get(names::list)),
+        ("/v1/admin/analytics/dashboard", get(dashboard::show)),
+        ("/v1/admin/analytics/campaign/{id}", get(dashboard::of_campaign)),
         ("/v1/admin/campaigns", get(campaigns::list).post(campaigns::create)),
         ("/v1/admin/campaigns/{id}", documents::one(&campaigns::RESOURCE)),
         ("/v1/admin/campaigns/{id}/duplicate", post(campaigns::duplicate)),

@@ -13,7 +13,6 @@ use shared::store::catalog;
 use shared::store::connection::{self as store, SessionLimits};
 use shared::stream::connection as stream;
 use shared::stream::lanes::{self, Lane};
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::admin::letter_actions::EVENTS_PER_SECOND;
@@ -29,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::publish::Publisher;
 use crate::readiness::{Readiness, check};
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::settings::Settings;
 use crate::standby::Standby;
 use crate::tail::Tail;
@@ -84,7 +83,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
 
     let stop = Shutdown::on_signals().map_err(|e| Failure::start("listening for signals")(e.into()))?;
     let address = settings.listen;
-    let listener = TcpListener::bind(address).await.map_err(|cause| Failure::Listen { address, cause })?;
+    let listener = server::listen(address).map_err(|cause| Failure::Listen { address, cause })?;
     let metrics_page = prometheus::install().map_err(|e| Failure::start("installing metrics")(e.into()))?;
     let metrics = Metrics::register(settings.max_in_flight_bytes, router::paths());
     let metrics = Arc::new(metrics);

@@ -8,6 +8,7 @@
 //! Memory of a connection: at most [`HEADER_BYTES`] for what was read and not yet handed on (8 KiB at first); bodies are paid for
 //! out of the budget.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use shared::runtime::shutdown::Shutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
@@ -37,6 +38,20 @@ const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(10);
 const HEADER_BYTES: usize = 128 << 10;
 /// After an accept that failed, for example because no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that may wait to be accepted: as many as Linux allows by default (`net.core.somaxconn`), which is also where it cuts
+/// a larger wish. With the customary 128, a storm of clients that come back at once finds the queue full: they then wait for seconds,
+/// and the kernel forgets some that believe they are connected.
+const QUEUED_CONNECTIONS: u32 = 4096;
+
+/// Listens on an address.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As usual on Unix: a restart need not wait for the connections of the program before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUED_CONNECTIONS)
+}
 
 /// What the server needs besides its routes.
 #[derive(Debug)]

@@ -20,6 +20,7 @@
 //! | [`matching`] | what an event matched, in the reply and in the record |
 //! | [`meaning`] | what a JSON text means, without the pipeline's code |
 //! | [`metrics`] | what `/metrics` says |
+//! | [`books`] | the worker's audit must find nothing |
 //! | [`load`], [`oracle`] | many events with a record of each, and the judge |
 //! | [`known_set`], [`stored_as_sent`] | what real SDKs are given to send, and the comparison with every row |
 //! | [`sdk`], [`browser`], [`answer_dropper`] | real SDKs, a page in a real browser, and a proxy that loses answers |
@@ -33,6 +34,7 @@
 //! | [`parsers`] | what the parsers of existing clients need |
 
 pub mod answer_dropper;
+pub mod books;
 pub mod browser;
 pub mod chaos;
 pub mod cleanup;
@@ -62,6 +64,7 @@ pub mod plans;
 pub mod program;
 pub mod proxy;
 
+pub mod recount;
 pub mod roles;
 pub mod schemathesis;
 pub mod sdk;

@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::program::Program;
 
 /// Far longer than any good request may take, whatever else goes on; a busy machine is no reason to fail.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a good client saw.
 #[derive(Debug)]

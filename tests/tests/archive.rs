@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 use shared::domain::retention::Limits;
+use tests::books::assert_balanced;
 use tests::days::{ago, make_day, today};
 use tests::eventually::{equal, eventually};
 use tests::folder::Folder;
@@ -34,11 +35,6 @@ fn setup(folder: &Path) -> Setup {
 
 async fn worker(pipeline: &Pipeline, arguments: &[&str]) -> Output {
     run("worker", arguments, &pipeline.environment_of("worker")).await
-}
-
-async fn assert_balanced(pipeline: &Pipeline) {
-    let output = worker(pipeline, &["audit"]).await;
-    assert!(output.status.success() && output.text.contains("everything balances"), "{}", output.text);
 }
 
 /// All of a day's rows, as one text.

@@ -1,19 +1,16 @@
 //! `worker audit` finds what does not balance, and is silent about everything that is in order, however it came about.
 
-use serde_json::{Value, json};
-use shared::domain::message::{self, BATCH_ID_HEADER, PLAIN_VERSION};
+use serde_json::json;
+use shared::domain::message::PLAIN_VERSION;
 use shared::domain::user_key::UserKey;
-use shared::stream::lanes;
+use tests::books::{
+    PARTITIONS, assert_balanced, event, execute, line, move_positions, publish, with_poison, without_worker,
+    worker_again,
+};
 use tests::eventually::eventually;
 use tests::load::{Control, Load};
-use tests::metrics::Metrics;
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::{Output, run};
-
-const PARTITIONS: u16 = 16;
-const METRIC: &str = "pipeline_audit_imbalance";
-/// PostgreSQL has no such character; no door would let it in.
-const POISON: &str = r#"{"text":"\u0000"}"#;
 
 async fn audit(pipeline: &Pipeline) -> Output {
     audit_with(pipeline, &["audit"]).await
@@ -23,11 +20,6 @@ async fn audit_with(pipeline: &Pipeline, arguments: &[&str]) -> Output {
     run("worker", arguments, &pipeline.environment_of("worker")).await
 }
 
-async fn assert_balanced(pipeline: &Pipeline) {
-    let output = audit(pipeline).await;
-    assert!(output.status.success() && output.text.contains("everything balances"), "{}", output.text);
-}
-
 /// The audit must fail and name each of these.
 async fn assert_found(pipeline: &Pipeline, wanted: &[&str]) {
     let output = audit(pipeline).await;
@@ -35,60 +27,6 @@ async fn assert_found(pipeline: &Pipeline, wanted: &[&str]) {
     for text in wanted {
         assert!(output.text.contains(text), "{text:?} is not named:\n{}", output.text);
     }
-}
-
-async fn execute(pipeline: &Pipeline, statement: &str) -> u64 {
-    sqlx::query(statement).execute(&pipeline.database.pool).await.unwrap().rows_affected()
-}
-
-fn event(id: &str, user: &str) -> Value {
-    json!({"user_id": user, "event": "e", "messageId": id, "timestamp": chrono::Utc::now()})
-}
-
-/// A line as ingest would write it, for its user's partition.
-fn line(user: &str, properties: &str) -> (u16, Vec<u8>) {
-    let now = chrono::Utc::now();
-    let event = json!({"id": uuid::Uuid::new_v4(), "day": now.date_naive(), "type": "track", "user_id": user, "event": "e",
-        "timestamp": now, "received_at": now, "source": "by hand"});
-    let text = event.to_string();
-    let text = format!("{},\"properties\":{properties}}}", &text[..text.len() - 1]);
-    (UserKey::user(user).partition(PARTITIONS), text.into_bytes())
-}
-
-/// Publishes a message that was sealed so many hours ago.
-async fn publish(pipeline: &Pipeline, hours_ago: i64, lines: &[(u16, Vec<u8>)]) -> u64 {
-    let sealed_at = chrono::Utc::now() - chrono::TimeDelta::hours(hours_ago);
-    let payload = message::encode(PLAIN_VERSION, sealed_at, lines.iter().map(|(p, line)| (*p, line.as_slice())));
-    pipeline.stream.publish(payload.into(), lines.len(), PLAIN_VERSION).await
-}
-
-/// Three ordinary lines with a poisoned one among them.
-fn with_poison(user: &str) -> Vec<(u16, Vec<u8>)> {
-    vec![line(user, "{}"), line(user, POISON), line(user, "{}")]
-}
-
-/// Kills the worker, so that positions can be changed by hand, and lets go of what it held.
-async fn without_worker(pipeline: &mut Pipeline) {
-    pipeline.workers[0].kill();
-    execute(pipeline, "UPDATE partitions SET owner = NULL, lease_until = '-infinity'").await;
-}
-
-/// Moves all positions, with the batch id that is there, so that no worker is suspicious.
-async fn move_positions(pipeline: &Pipeline, to: u64) {
-    let message = lanes::message(&pipeline.stream.context, &pipeline.stream.lane, to).await.unwrap().unwrap();
-    let batch = message.headers.get(BATCH_ID_HEADER).unwrap().as_str().to_owned();
-    sqlx::query("UPDATE partitions SET last_seq = $1, last_batch_id = $2")
-        .bind(i64::try_from(to).unwrap())
-        .bind(batch)
-        .execute(&pipeline.database.pool)
-        .await
-        .unwrap();
-}
-
-async fn worker_again(pipeline: &mut Pipeline) {
-    pipeline.workers[0].start_again();
-    pipeline.ready().await;
-    pipeline.drained().await;
 }
 
 #[tokio::test]
@@ -346,104 +284,6 @@ async fn events_of_a_partition_that_nobody_processes_are_found() {
     publish(&pipeline, 0, &[line("u", "{}")]).await;
     pipeline.drained().await;
     assert_found(&pipeline, &["1 events of partition 99"]).await;
-}
-
-/// Waits until the continuous audit has compared everything and both the database and a worker say `wanted`.
-async fn imbalance_is(pipeline: &Pipeline, wanted: impl Fn(i64) -> bool) {
-    eventually("the continuous audit has compared everything", async || {
-        let behind = "SELECT count(*) FROM lanes l WHERE audited_to < (SELECT min(last_seq) FROM partitions p WHERE p.lane = l.lane)";
-        let behind = pipeline.database.number(behind).await;
-        let stored = pipeline.database.number("SELECT sum(imbalance)::bigint FROM lanes").await;
-        let metrics = Metrics::of(&pipeline.workers[0]).await;
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number")]
-        let shown = metrics.has(METRIC).then(|| metrics.sum(METRIC, &[]) as i64);
-        let said = format!("{behind} lanes behind, {stored} in the database, {shown:?} shown");
-        if behind == 0 && shown.is_some_and(&wanted) && wanted(stored) { Ok(()) } else { Err(said) }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_continuous_audit_says_0_under_load_with_killed_workers_and_an_adopted_stream() {
-    let mut pipeline = Setup::default().workers(2).set("LANES", "2").set("AUDIT_INTERVAL_SECONDS", "0.5").start().await;
-    let address = pipeline.ingests[0].address;
-    let load = Load { events: 8_000, users: 200, ..Load::default() };
-    let running = tokio::spawn(async move { load.run(&[address], &Control::default()).await });
-    let mut round = 0;
-    while !running.is_finished() {
-        let looked = pipeline.database.number("SELECT sum(audited_events)::bigint FROM lanes").await;
-        eventually("the audit has looked again", async || {
-            let now = pipeline.database.number("SELECT sum(audited_events)::bigint FROM lanes").await;
-            assert_eq!(pipeline.database.number("SELECT sum(imbalance)::bigint FROM lanes").await, 0);
-            if now > looked || running.is_finished() { Ok(()) } else { Err(now.to_string()) }
-        })
-        .await;
-        pipeline.workers[round % 2].kill();
-        pipeline.workers[round % 2].start_again();
-        pipeline.workers[round % 2].ready().await;
-        round += 1;
-    }
-    running.await.unwrap();
-    pipeline.drained().await;
-    imbalance_is(&pipeline, |n| n == 0).await;
-    let output = run("worker", &["adopt-stream"], &pipeline.environment_of("worker")).await;
-    assert!(output.status.success(), "{}", output.text);
-    assert_eq!(pipeline.database.number("SELECT sum(audited_events)::bigint FROM lanes").await, 0);
-    pipeline.drained().await;
-    imbalance_is(&pipeline, |n| n == 0).await;
-    assert_balanced(&pipeline).await;
-    for worker in &pipeline.workers {
-        assert!(!worker.log().contains("do not balance"), "{}", worker.log());
-    }
-}
-
-#[tokio::test]
-async fn the_continuous_audit_sees_lost_letters_rows_and_messages_and_when_they_are_back() {
-    let mut pipeline = Setup::default().set("AUDIT_INTERVAL_SECONDS", "0.5").start().await;
-    for number in 0..5 {
-        pipeline.client().accepted("/v1/track", &event(&format!("m-{number}"), "u")).await;
-    }
-    publish(&pipeline, 0, &with_poison("u")).await;
-    pipeline.drained().await;
-    imbalance_is(&pipeline, |n| n == 0).await;
-    for (harm, repair) in [
-        ("UPDATE dead_letters SET events = 0", "UPDATE dead_letters SET events = 1"),
-        (
-            "UPDATE ledger SET read = read + 3, duplicate = duplicate + 3",
-            "UPDATE ledger SET read = read - 3, duplicate = duplicate - 3",
-        ),
-        (
-            "UPDATE events SET id = gen_random_uuid() WHERE message_id = 'm-3'",
-            "UPDATE events SET id = kept.id FROM kept WHERE message_id = 'm-3'",
-        ),
-    ] {
-        execute(&pipeline, "CREATE TABLE IF NOT EXISTS kept AS SELECT id FROM events WHERE message_id = 'm-3'").await;
-        execute(&pipeline, harm).await;
-        imbalance_is(&pipeline, |n| n > 0).await;
-        execute(&pipeline, repair).await;
-        imbalance_is(&pipeline, |n| n == 0).await;
-    }
-    without_worker(&mut pipeline).await;
-    pipeline.client().accepted("/v1/track", &event("skipped", "u")).await;
-    let last = pipeline.stream.state().await.last_seq;
-    move_positions(&pipeline, last).await;
-    worker_again(&mut pipeline).await;
-    imbalance_is(&pipeline, |n| n > 0).await;
-    assert!(pipeline.workers[0].log().contains("`worker audit` tells where"));
-}
-
-#[tokio::test]
-async fn the_continuous_audit_sees_a_position_that_was_moved_back_also_after_everything_was_read_again() {
-    let mut pipeline = Setup::default().set("AUDIT_INTERVAL_SECONDS", "0.5").start().await;
-    for number in 0..5 {
-        pipeline.client().accepted("/v1/track", &event(&format!("m-{number}"), "u")).await;
-    }
-    pipeline.drained().await;
-    imbalance_is(&pipeline, |n| n == 0).await;
-    without_worker(&mut pipeline).await;
-    move_positions(&pipeline, 2).await;
-    worker_again(&mut pipeline).await;
-    imbalance_is(&pipeline, |n| n == 3).await;
 }
 
 #[tokio::test]

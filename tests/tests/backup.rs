@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use tests::books::assert_balanced;
 use tests::eventually::{equal, eventually};
 use tests::folder::Folder;
 use tests::load::{Control, Load, Log};
@@ -47,11 +48,6 @@ async fn assert_whole(pipeline: &Pipeline, logs: impl IntoIterator<Item = Log>) 
     logs.into_iter().for_each(|one| log.add(one));
     verdict(pipeline, &log).await.assert_clean(&log);
     assert_balanced(pipeline).await;
-}
-
-async fn assert_balanced(pipeline: &Pipeline) {
-    let output = run("worker", &["audit"], &pipeline.environment_of("worker")).await;
-    assert!(output.status.success() && output.text.contains("everything balances"), "{}", output.text);
 }
 
 async fn one(pipeline: &Pipeline, id: &str) {

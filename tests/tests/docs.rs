@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use shared::domain::reported::{CAMPAIGN_KEYS, NAMES};
 use shared::runtime::settings::{Setting, pipeline};
 use tests::services::root;
 
@@ -73,6 +74,22 @@ fn no_setting_is_declared_twice() {
     assert_eq!(names.len(), before);
 }
 
+#[test]
+fn the_names_that_apps_report_with_are_in_the_table() {
+    let text = document("deploy/ANALYTICS.md");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
+    for name in NAMES {
+        let without = if name.needs_campaign { "does not" } else { "counts" };
+        let row = rows.iter().find(|row| row.get(1) == Some(&format!("`{}`", name.event).as_str()));
+        let row = row.unwrap_or_else(|| panic!("deploy/ANALYTICS.md has no row of {}", name.event));
+        assert_eq!(row[2..4], [name.counts_as.as_str(), without], "{}", name.event);
+    }
+    assert_eq!(rows.iter().filter(|row| row.len() == 6).count(), NAMES.len() + 2, "a name that the code does not know");
+    let keys = CAMPAIGN_KEYS.map(|key| format!("`{key}`")).join(", ");
+    let keys = keys.replacen(", `nudgeId`", " or `nudgeId`", 1);
+    assert!(text.contains(&keys), "deploy/ANALYTICS.md should say: {keys}");
+}
+
 /// Words in backticks of the form `suite::test_name`.
 fn named_tests(text: &str) -> Vec<(String, String)> {
     let is_name =
@@ -92,6 +109,7 @@ fn every_test_that_a_document_names_exists() {
         "deploy/PRIVACY.md",
         "deploy/BOUNDS.md",
         "deploy/RETENTION.md",
+        "deploy/ANALYTICS.md",
     ] {
         for (suite, test) in named_tests(&document(file)) {
             let code = document(&format!("tests/tests/{suite}.rs"));

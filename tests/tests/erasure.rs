@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::domain::user_key::UserKey;
+use tests::books::assert_balanced;
 use tests::eventually::{equal, eventually};
 use tests::folder::Folder;
 use tests::metrics::Metrics;
@@ -26,11 +27,6 @@ async fn done(pipeline: &Pipeline, arguments: &[&str]) -> String {
 fn printed(output: &str) -> String {
     let (object, _) = output.split_once("\n}").unwrap();
     format!("{object}\n}}")
-}
-
-async fn assert_balanced(pipeline: &Pipeline) {
-    let said = done(pipeline, &["audit"]).await;
-    assert!(said.contains("everything balances"), "{said}");
 }
 
 async fn execute(pipeline: &Pipeline, statement: &str) -> u64 {

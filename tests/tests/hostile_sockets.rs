@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tests::client::WRITE_KEY;
-use tests::eventually::{equal, eventually, within};
+use tests::eventually::{PATIENCE, equal, eventually, within};
 use tests::hostile::{Step, conversation, deflate, gzip, head, raise_open_files, track, zstd};
 use tests::http1::{Answer, Connection, request};
 use tests::metrics::Metrics;
@@ -149,6 +149,30 @@ async fn five_thousand_idle_connections_cost_little() {
     let ((), witness) = during(&pipeline, harm).await;
     assert_memory_below(&pipeline.ingests[0], IDLE_BYTES + IDLE as u64 * (32 << 10), "5,000 idle connections");
     assert_unharmed(&pipeline, &witness, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_connections_waits_in_the_queue_of_a_busy_ingest() {
+    const STORM: usize = 1_000;
+    raise_open_files(STORM as u64 + 1_000);
+    let pipeline = Pipeline::start().await;
+    let address = address(&pipeline);
+    // As if it were given no processor at all.
+    pipeline.ingests[0].pause();
+    let mut opening = JoinSet::new();
+    for _ in 0..STORM {
+        opening.spawn(async move { Connection::open(address).await.unwrap() });
+    }
+    let opened = tokio::time::timeout(PATIENCE, opening.join_all()).await;
+    pipeline.ingests[0].resume();
+    let connections = opened.expect("the queue has room for all: clients see no pause in ingest when they connect");
+    // A connection that the kernel forgot would never be known to ingest.
+    eventually("all are accepted", async || {
+        let open = open_connections(&pipeline).await;
+        if open >= STORM as f64 { Ok(()) } else { Err(format!("{open} are open")) }
+    })
+    .await;
+    drop(connections);
 }
 
 #[tokio::test]

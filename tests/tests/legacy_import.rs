@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
+use tests::books::assert_balanced;
 use tests::eventually::eventually;
 use tests::folder::Folder;
 use tests::legacy::Legacy;
@@ -50,8 +51,7 @@ async fn imported(pipeline: &Pipeline, file: &Path, options: &[&str], code: i32)
 
 async fn audited(pipeline: &Pipeline) {
     pipeline.drained().await;
-    let audit = run("worker", &["audit"], pipeline.environment()).await;
-    assert!(audit.status.success(), "{}", audit.text);
+    assert_balanced(pipeline).await;
 }
 
 /// Everything that an import is for, in an order of its own.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, Utc};
 use serde_json::{Value, json};
 use shared::domain::retention::Limits;
 use sqlx::PgPool;
+use tests::books::assert_balanced;
 use tests::database::TestDatabase;
 use tests::days::{ago, make_day, today};
 use tests::eventually::{equal, eventually};
@@ -14,6 +15,7 @@ use tests::metrics::Metrics;
 use tests::oracle::{campaigns, verdict};
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::{Output, run};
+use tests::recount::{recounted, rolled_up};
 use tests::services::{Services, root};
 use worker::archive::folder::Folder;
 use worker::jobs::clock::{self, Verdict};
@@ -76,11 +78,6 @@ async fn execute(pipeline: &Pipeline, statement: &str) -> u64 {
 
 async fn worker(pipeline: &Pipeline, arguments: &[&str]) -> Output {
     run("worker", arguments, &pipeline.environment_of("worker")).await
-}
-
-async fn assert_balanced(pipeline: &Pipeline) {
-    let output = worker(pipeline, &["audit"]).await;
-    assert!(output.status.success() && output.text.contains("everything balances"), "{}", output.text);
 }
 
 async fn days(database: &TestDatabase) -> BTreeSet<NaiveDate> {
@@ -352,27 +349,6 @@ async fn partitions_are_made_although_the_retention_is_stuck() {
     eventually("then it goes", async || equal(pipeline.rows().await, 0)).await;
 }
 
-/// `(day, what, metric)` with its sum, as rows say.
-async fn recounted(pipeline: &Pipeline) -> BTreeMap<(NaiveDate, String, String), i64> {
-    let query = "SELECT day, 'events', type, count(*) FROM events GROUP BY 1, 3
-                  UNION ALL SELECT day, 'names', event, count(*) FROM events WHERE type IN ('track', 'page', 'screen') GROUP BY 1, 3
-                  UNION ALL SELECT day, 'shown', campaign_id, count(*) FROM matches WHERE disposition = 'show' GROUP BY 1, 3
-                  UNION ALL SELECT day, 'held_out', campaign_id, count(*) FROM matches WHERE disposition = 'hold_out' GROUP BY 1, 3
-                  UNION ALL SELECT day, 'converted', campaign_id, count(*) FROM conversions GROUP BY 1, 3";
-    sums(pipeline, query).await
-}
-
-/// The same, as the roll-ups say.
-async fn rolled_up(pipeline: &Pipeline) -> BTreeMap<(NaiveDate, String, String), i64> {
-    sums(pipeline, "SELECT day, what, metric, sum(count)::bigint FROM rollups GROUP BY 1, 2, 3").await
-}
-
-async fn sums(pipeline: &Pipeline, query: &str) -> BTreeMap<(NaiveDate, String, String), i64> {
-    let rows: Vec<(NaiveDate, String, String, i64)> =
-        sqlx::query_as(query).fetch_all(&pipeline.database.pool).await.unwrap();
-    rows.into_iter().map(|(day, what, metric, sum)| ((day, what, metric), sum)).collect()
-}
-
 #[tokio::test]
 async fn rollups_equal_a_recount_with_killed_workers_and_a_replay_and_outlive_the_rows() {
     let mut setup = campaigns().into_iter().fold(Setup::default(), Setup::campaign);
@@ -397,10 +373,10 @@ async fn rollups_equal_a_recount_with_killed_workers_and_a_replay_and_outlive_th
         json!({"user_id": "u", "event": "old", "messageId": "old", "timestamp": format!("{}T12:00:00Z", ago(40))});
     pipeline.client().accepted("/v1/track", &old).await;
     pipeline.drained().await;
-    let counted = recounted(&pipeline).await;
-    assert_eq!(rolled_up(&pipeline).await, counted);
+    let counted = recounted(&pipeline.database.pool).await;
+    assert_eq!(rolled_up(&pipeline.database.pool).await, counted);
     let whats: BTreeSet<_> = counted.keys().map(|(_, what, _)| what.as_str()).collect();
-    assert!(whats.is_superset(&["events", "names", "shown"].into()), "{whats:?}");
+    assert!(whats.is_superset(&["events", "names", "shown", "active_users"].into()), "{whats:?}");
     assert!(counted.len() > 6, "{counted:?}");
 
     // Everything once more, as if positions had been lost; then the old day goes.
@@ -413,7 +389,7 @@ async fn rollups_equal_a_recount_with_killed_workers_and_a_replay_and_outlive_th
     }
     pipeline.ready().await;
     pipeline.drained().await;
-    assert_eq!(rolled_up(&pipeline).await, counted, "a replay counts nothing");
+    assert_eq!(rolled_up(&pipeline.database.pool).await, counted, "a replay counts nothing");
     eventually("the old day is dropped and its sums are one row each", async || {
         let separate = format!("SELECT count(*) FROM rollups WHERE day = '{}' AND partition <> -1", ago(40));
         equal(
@@ -425,7 +401,7 @@ async fn rollups_equal_a_recount_with_killed_workers_and_a_replay_and_outlive_th
         )
     })
     .await;
-    assert_eq!(rolled_up(&pipeline).await, counted);
+    assert_eq!(rolled_up(&pipeline.database.pool).await, counted);
     drop(log);
 }
 
@@ -478,6 +454,9 @@ async fn each_table_has_its_rule() {
         "INSERT INTO late_ids SELECT gen_random_uuid(), current_date - age FROM unnest(ARRAY[93, 92]) age",
         "INSERT INTO duplicates SELECT gen_random_uuid(), 1, current_date - age FROM unnest(ARRAY[93, 92]) age",
         "INSERT INTO rollups SELECT current_date - age, 'events', 'track', p, p FROM unnest(ARRAY[93, 92]) age, generate_series(1, 3) p",
+        // Of a day that is gone, of one that is held, of one that is there.
+        "INSERT INTO active_users SELECT current_date - age, gen_random_uuid() FROM unnest(ARRAY[93, 94, 92]) age",
+        "INSERT INTO holds VALUES (current_date - 94, current_date + 1, 'a test')",
     ] {
         sqlx::query(statement).execute(pool).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
     }
@@ -493,7 +472,7 @@ async fn each_table_has_its_rule() {
     assert_eq!(database.number("SELECT letters_dropped FROM ledger WHERE hour = '2026-01-01T10:00Z'").await, 1);
     assert_eq!(swept("changes"), 4);
     assert_eq!(database.number("SELECT count(*) FROM changes WHERE version = 3").await, 2, "the last of each");
-    assert_eq!((swept("late_ids"), swept("duplicates"), swept("rollups")), (1, 1, 3));
+    assert_eq!((swept("late_ids"), swept("duplicates"), swept("rollups"), swept("active_users")), (1, 1, 3, 1));
     assert_eq!(database.number("SELECT count FROM rollups WHERE partition = -1").await, 6);
     // 23 hours of the first day are old enough; of the summed ones is one row for each partition.
     assert_eq!(swept("ledger"), 46);

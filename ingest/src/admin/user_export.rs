@@ -29,7 +29,7 @@ const PIECES: usize = 4;
 
 /// All data about a user, as one JSON file.
 ///
-/// Profiles, events, matches, conversions, dead letters and erasures, of the user and of the visitors they are linked to. Somebody of whom
+/// Profiles, events, matches, conversions, days of activity, dead letters and erasures, of the user and of the visitors they are linked to. Somebody of whom
 /// nothing is stored has an empty one.
 #[utoipa::path(
     get, path = "/v1/admin/users/{id}/export", operation_id = "exportUser", tag = "Erasure and access",

@@ -64,10 +64,10 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
     ),
 )]
 pub async fn open(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    begin(app, &headers, &Query::parse(query.as_deref())).unwrap_or_else(IntoResponse::into_response)
+    begin(&app, &headers, &Query::parse(query.as_deref())).unwrap_or_else(IntoResponse::into_response)
 }
 
-fn begin(app: Arc<App>, headers: &HeaderMap, query: &Query<'_>) -> Result<Response, Problem> {
+fn begin(app: &Arc<App>, headers: &HeaderMap, query: &Query<'_>) -> Result<Response, Problem> {
     if KEY_NAMES.iter().any(|name| query.text(name).is_some()) {
         let message = "a key must not stand in an address, where logs keep it: send it as x-api-key, or open the stream with a token \
                        from POST /v1/matches/token. And revoke this one";
@@ -77,11 +77,11 @@ fn begin(app: Arc<App>, headers: &HeaderMap, query: &Query<'_>) -> Result<Respon
     let known = user.as_ref().ok().copied().flatten();
     let caller = match query.text("token") {
         Some(text) => {
-            let caller = token::admit(&app, text, known, Utc::now())?;
+            let caller = token::admit(app, text, known, Utc::now())?;
             caller.spend(1, 0)?;
             caller
         }
-        None => asker::with_key(&app, headers, query, known)?,
+        None => asker::with_key(app, headers, query, known)?,
     };
     let user = asker::must_be_known(user?)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
@@ -99,7 +99,7 @@ fn begin(app: Arc<App>, headers: &HeaderMap, query: &Query<'_>) -> Result<Respon
         ready: VecDeque::new(),
         due: Instant::now(),
         has_begun: false,
-        app: Arc::clone(&app),
+        app: Arc::clone(app),
     };
     let events = stream::unfold(watching, async |mut watching| {
         let event = watching.next().await?;

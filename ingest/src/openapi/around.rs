@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{each_operation, refusals};
 use crate::observe::is_limited;
 use crate::problem::Kind;
+use crate::router::is_for_admins;
 
 const OF_ALL: [Kind; 4] = [Kind::MalformedRequest, Kind::UriTooLong, Kind::HeadersTooLarge, Kind::Internal];
 const WITH_A_KEY: [Kind; 2] = [Kind::Unauthorized, Kind::KeysUnavailable];
@@ -13,7 +14,7 @@ const WITH_A_KEY: [Kind; 2] = [Kind::Unauthorized, Kind::KeysUnavailable];
 /// Adds it.
 pub fn add(document: &mut Value) {
     each_operation(document, |path, method, operation| {
-        let guarded = path.starts_with("/v1/admin/");
+        let guarded = is_for_admins(path);
         let counted = guarded && method != "get";
         let open = operation["security"] == json!([{}]);
         let mut kinds = OF_ALL.to_vec();

@@ -27,7 +27,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, matches, receipts, tail};
+use crate::{admin, analytics, browser_sdk, feature_flags, for_user, health, intake, matches, receipts, tail};
 
 /// In the order of the router.
 #[derive(OpenApi)]
@@ -55,6 +55,12 @@ use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, matches
         feature_flags::show,
         feature_flags::value,
         feature_flags::payload,
+        analytics::overview::show,
+        analytics::campaign::show,
+        analytics::daily::list,
+        analytics::names::list,
+        analytics::dashboard::show,
+        analytics::dashboard::of_campaign,
         admin::campaigns::list,
         admin::campaigns::create,
         admin::documents::show,
@@ -103,6 +109,7 @@ use crate::{admin, browser_sdk, feature_flags, for_user, health, intake, matches
         (name = "Segments", description = "Named groups of users."),
         (name = "Feature flags"),
         (name = "Events and users", description = "What is stored."),
+        (name = "Analytics", description = "What became of campaigns, and how much comes in, from daily sums that outlive the events."),
         (name = "Dead letters", description = "Events that could not be stored, why, and what becomes of them."),
         (name = "Erasure and access", description = "What data protection law asks for: everything about a person goes, or is handed out."),
         (name = "Keys"),

@@ -20,6 +20,7 @@ pub mod outcome;
 pub mod place;
 pub mod raw_object;
 pub mod redrive;
+pub mod reported;
 pub mod retention;
 pub mod rollup;
 pub mod rules;

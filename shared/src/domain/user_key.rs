@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// The identity that order, profile and matches belong to: `user_id` if there is one, else `anonymous_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +72,13 @@ impl<'a> UserKey<'a> {
         word(self.hash())
     }
 
+    /// 128 bits that stand for this key where its text would take too much room; stored, so they never change.
+    #[must_use]
+    pub fn fingerprint(&self) -> Uuid {
+        let digest = self.hash().finalize();
+        Uuid::from_bytes(std::array::from_fn(|i| digest[i]))
+    }
+
     fn hash(&self) -> Sha256 {
         Sha256::new().chain_update([self.kind as u8]).chain_update(self.id.as_bytes())
     }
@@ -78,7 +86,7 @@ impl<'a> UserKey<'a> {
 
 /// The partition of an event that belongs to nobody: spread by its own id, since no order is owed.
 #[must_use]
-pub fn partition_of_stranger(event_id: uuid::Uuid, partitions: u16) -> u16 {
+pub fn partition_of_stranger(event_id: Uuid, partitions: u16) -> u16 {
     bucket(Sha256::new().chain_update([2]).chain_update(event_id.as_bytes()), partitions)
 }
 
@@ -131,6 +139,13 @@ mod tests {
     fn the_partition_of_a_key_is_fixed_for_ever() {
         assert_eq!(UserKey::user("user_11").partition(16), 15);
         assert_eq!(UserKey::anonymous("user_11").partition(16), 14);
+    }
+
+    #[test]
+    fn the_fingerprint_of_a_key_is_fixed_for_ever_and_tells_the_id_spaces_apart() {
+        let fingerprint = UserKey::user("user_11").fingerprint();
+        assert_eq!(fingerprint.to_string(), "2b988cb1-c02d-650f-3410-32222f667927");
+        assert_ne!(fingerprint, UserKey::anonymous("user_11").fingerprint());
     }
 
     #[test]

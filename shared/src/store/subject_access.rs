@@ -112,6 +112,12 @@ pub async fn export(
     let deliveries = "/* subject_access.export.deliveries */ SELECT row_to_json(d)::text FROM deliveries d
                         JOIN unnest($1::text[], $2::text[]) AS k (kind, id) ON d.user_kind = k.kind AND d.user_id = k.id ORDER BY d.updated_at";
     writer.rows(sqlx::query_scalar(deliveries).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
+    writer.begin("active_days").await?;
+    let hashes: Vec<Uuid> = subject.keys().map(|key| key.fingerprint()).collect();
+    let active = "/* subject_access.export.active_users */ SELECT DISTINCT to_json(a.day)::text FROM active_users a
+                   JOIN (SELECT generate_series(min(day), max(day), interval '1 day')::date AS day FROM active_users) AS d USING (day)
+                  WHERE a.user_hash = ANY($1) ORDER BY 1";
+    writer.rows(sqlx::query_scalar(active).bind(&hashes).fetch_all(pool).await?).await?;
     writer.begin("dead_letters").await?;
     dead_letters(pool, subject, placeholders, &mut writer).await?;
     writer.begin("erasures").await?;

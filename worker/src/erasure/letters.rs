@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn bounds() -> Bounds {
-        Bounds { kinds: vec!["user"], ids: vec!["1".to_owned()], until: vec![None] }
+        Bounds { kinds: vec!["user"], ids: vec!["1".to_owned()], until: vec![None], ..Bounds::default() }
     }
 
     fn line(ids: &str) -> String {

@@ -132,6 +132,8 @@ pub struct Bounds {
     pub kinds: Vec<&'static str>,
     /// The ids.
     pub ids: Vec<String>,
+    /// What stands for them where their text does not.
+    pub fingerprints: Vec<Uuid>,
     /// What happened later stays; `None`: nothing stays.
     pub until: Vec<Option<DateTime<Utc>>>,
 }
@@ -158,6 +160,7 @@ impl<'a> Keys<'a> {
             if let Some(stone) = stones.get(hash) {
                 bounds.kinds.push(key.kind.as_str());
                 bounds.ids.push(key.id.clone());
+                bounds.fingerprints.push(key.as_user().fingerprint());
                 bounds.until.push(stone.renewed_at);
             }
         }

@@ -1,4 +1,4 @@
-//! Events, matches, conversions and deliveries of erased keys, a thousand rows at a time.
+//! Events, matches, conversions and deliveries of erased keys, a thousand rows at a time, and the days on which they were active.
 //!
 //! Deleted, or anonymised: then each row stays with its type, name, times and source under one random id, and its own id is replaced by
 //! one that cannot be computed from the user's (`anonymised_id`), alike in all three tables; deliveries, which tell of devices, go in both cases. Rows that are deleted are booked in
@@ -68,6 +68,7 @@ pub async fn sweep(
         }
     }
     *counts.entry("deliveries").or_default() += deliveries(pool, keys).await?;
+    counts.insert("active_users", active_days(pool, keys).await?);
     Ok(counts)
 }
 
@@ -184,6 +185,25 @@ async fn matches(pool: &PgPool, erasure: &Erasure, keys: &Keys<'_>) -> Result<(i
     let row = query.fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     Ok((sqlx::Row::try_get(&row, 0)?, sqlx::Row::try_get(&row, 1)?))
+}
+
+/// The days on which they are known to have been active: at most one row a day and key. That they were counted stays.
+async fn active_days(pool: &PgPool, keys: &Keys<'_>) -> Result<u64, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let bounds = keys.lock(&mut transaction).await?;
+    become_owner(&mut transaction, Until::Commit).await?;
+    // By day and hash, as the primary key has them.
+    let gone = sqlx::query(
+        "/* rows.active_days */ WITH days AS (SELECT generate_series(min(day), max(day), interval '1 day')::date AS day FROM active_users)
+         DELETE FROM active_users a USING days d, unnest($1::uuid[], $2::timestamptz[]) AS k (hash, until)
+          WHERE a.day = d.day AND a.user_hash = k.hash AND a.day <= (coalesce(k.until, 'infinity') AT TIME ZONE 'UTC')::date",
+    )
+    .bind(&bounds.fingerprints)
+    .bind(&bounds.until)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(gone.rows_affected())
 }
 
 /// A statement that begins with [`KEYS`]; $4 is the size of a batch.

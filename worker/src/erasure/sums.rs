@@ -1,5 +1,6 @@
-//! Daily sums whose name holds an erased id: an app that puts ids into event names would leave a trace there. Their counts go on under
-//! the common label, so totals stay as they are.
+//! Daily sums whose name holds an erased id: an app that puts ids into event names, or reports them as ids of campaigns, would leave a
+//! trace there. Their counts go on under the common label, so totals stay as they are. A campaign that is called like somebody keeps
+//! its sums.
 
 use shared::domain::rollup::{OTHER, What};
 use sqlx::PgPool;
@@ -16,16 +17,18 @@ pub async fn sweep(pool: &PgPool, keys: &[Key]) -> Result<u64, sqlx::Error> {
     let gone: i64 = sqlx::query_scalar(
         r"/* sums.sweep */ WITH ids AS (SELECT '(^|[^[:alnum:]])' || regexp_replace(id, '([^[:alnum:]])', '\\\1', 'g') || '($|[^[:alnum:]])' AS word
                        FROM unnest($1::text[]) AS i (id)),
-               gone AS (DELETE FROM rollups r USING ids WHERE r.what = $2 AND r.metric <> $3 AND r.metric ~ ids.word
-                        RETURNING r.day, r.partition, r.count),
+               gone AS (DELETE FROM rollups r USING ids WHERE r.what = ANY($2) AND r.metric <> $3 AND r.metric ~ ids.word
+                               AND (r.what = $4 OR NOT EXISTS (SELECT FROM campaigns c WHERE c.id = r.metric))
+                        RETURNING r.day, r.what, r.partition, r.count),
                kept AS (INSERT INTO rollups AS r (day, what, metric, partition, count)
-                        SELECT day, $2, $3, partition, sum(count) FROM gone GROUP BY day, partition
+                        SELECT day, what, $3, partition, sum(count) FROM gone GROUP BY day, what, partition
                         ON CONFLICT (day, what, metric, partition) DO UPDATE SET count = r.count + excluded.count)
           SELECT count(*) FROM gone",
     )
     .bind(ids)
-    .bind(What::Names.as_str())
+    .bind(What::ALL.into_iter().filter(|what| what.is_unbounded()).map(What::as_str).collect::<Vec<_>>())
     .bind(OTHER)
+    .bind(What::Names.as_str())
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;

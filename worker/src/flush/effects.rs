@@ -10,7 +10,7 @@ use shared::domain::rollup::{self, Sums, What};
 use sqlx::PgConnection;
 
 use super::walk::{self, Walked};
-use super::{Context, Incoming, duplicates, known, matches, profiles, resends, rows, spans, totals};
+use super::{Context, Incoming, active, duplicates, known, matches, profiles, resends, rows, spans, totals};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -35,6 +35,8 @@ pub struct Applied {
     pub receivers: Vec<u64>,
     /// What of it is counted by day.
     pub sums: Sums,
+    /// Who was active on which day.
+    pub active: BTreeSet<active::Pair>,
 }
 
 impl Plan<'_> {
@@ -79,11 +81,12 @@ pub async fn apply(
     matches::convert(transaction, &walked.conversions).await?;
     totals::add(transaction, &walked.shown).await?;
 
-    let sums = sums(&fresh, &walked, plan);
+    let mut sums = sums(&fresh, &walked, plan);
+    let active = active::note(transaction, &fresh, plan, &mut sums).await?;
     let fresh = fresh.iter().map(|incoming| incoming.place()).collect();
     duplicates::record(transaction, group, &fresh, plan).await?;
     let receivers = walked.matches.iter().filter_map(matches::Match::receiver).map(|user| user.word()).collect();
-    Ok(Applied { fresh, matches: walked.matches.len() as u64, receivers, sums })
+    Ok(Applied { fresh, matches: walked.matches.len() as u64, receivers, sums, active })
 }
 
 /// What is counted of new events and of what came of them.

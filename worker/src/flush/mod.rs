@@ -2,7 +2,7 @@
 //!
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`controls`] (erasures, and the
 //! events of erased people drop out) → [`effects`] ([`resends`], events,
-//! then, only for events that were new, their [`spans`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
+//! then, only for events that were new, their [`spans`], who was [`active`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
 //! that they are [`duplicates`]) →
 //! [`dead_letters`] → [`books`] → [`rollups`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
@@ -13,6 +13,7 @@
 //! A row that PostgreSQL refuses is found by [`poison`] and put aside; the others are stored. Every other failure leaves nothing
 //! behind, and the caller starts again from what the database says.
 
+pub mod active;
 pub mod books;
 pub mod controls;
 pub mod dead_letters;
@@ -67,6 +68,8 @@ pub struct Context<'a> {
     pub warden: i32,
     /// What sequences count in: [`shared::domain::place::generation`].
     pub generation: i64,
+    /// Who is known to be counted as active already.
+    pub seen: &'a active::Seen,
 }
 
 /// One event with where it came from.
@@ -95,6 +98,8 @@ pub struct Flushed {
     pub matches: u64,
     /// Whose apps may have something to fetch, as notices say it ([`shared::stream::notice`]).
     pub notices: Vec<Bytes>,
+    /// Who is counted as active by now and was not known to be.
+    pub active: BTreeSet<active::Pair>,
 }
 
 /// Why a flush did not commit, by what the caller does next.
@@ -178,7 +183,7 @@ pub async fn flush(
     let books = books::tally(&buffer.lines, &applied.fresh, &suppressed, &dead, &known);
     books::write(&mut transaction, &books).await?;
     if let Some(slot) = expected.keys().next() {
-        rollups::write(&mut transaction, *slot, &applied.sums).await?;
+        rollups::write(&mut transaction, *slot, &applied.sums, context.catalog).await?;
     }
     failpoint::reach("worker::before_commit");
     transaction.commit().await?;
@@ -186,7 +191,12 @@ pub async fn flush(
 
     let mut tally = Tally::default();
     books.values().for_each(|page| tally.add(page.tally));
-    Ok(Flushed { tally, matches: applied.matches, notices: notice::payloads(applied.receivers) })
+    Ok(Flushed {
+        tally,
+        matches: applied.matches,
+        active: applied.active,
+        notices: notice::payloads(applied.receivers),
+    })
 }
 
 /// Reads the lines: events, and control lines. One that cannot be read is a dead letter of its own.

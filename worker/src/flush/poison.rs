@@ -42,6 +42,7 @@ pub async fn apply<'a>(
                 all.matches += applied.matches;
                 all.receivers.extend(applied.receivers);
                 rollup::add(&mut all.sums, applied.sums);
+                all.active.extend(applied.active);
                 continue;
             }
             Err(error) => error,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
+use shared::domain::campaign::Catalog;
 use shared::domain::rollup::{NAMES_PER_DAY, OTHER, Sums, What};
 use sqlx::PgConnection;
 
@@ -27,8 +28,13 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Adds.
-pub async fn write(transaction: &mut PgConnection, slot: i32, sums: &Sums) -> Result<(), sqlx::Error> {
+/// Adds. Campaigns of the catalog always have sums of their own.
+pub async fn write(
+    transaction: &mut PgConnection,
+    slot: i32,
+    sums: &Sums,
+    catalog: &Catalog,
+) -> Result<(), sqlx::Error> {
     if sums.is_empty() {
         return Ok(());
     }
@@ -51,7 +57,7 @@ pub async fn write(transaction: &mut PgConnection, slot: i32, sums: &Sums) -> Re
     .await?;
     if known.len() < rows.days.len() {
         let known: HashSet<_> = known.iter().map(|(day, what, name)| (*day, what.as_str(), name.as_str())).collect();
-        insert(transaction, slot, sums, &known).await?;
+        insert(transaction, slot, sums, &known, catalog).await?;
     }
     Ok(())
 }
@@ -62,11 +68,16 @@ async fn insert(
     slot: i32,
     sums: &Sums,
     known: &HashSet<(NaiveDate, &str, &str)>,
+    catalog: &Catalog,
 ) -> Result<(), sqlx::Error> {
     let (mut rows, mut others) = (Rows::default(), BTreeMap::<(NaiveDate, What), i64>::new());
     for ((day, what), names) in sums {
         let new = names.iter().filter(|(name, _)| !known.contains(&(*day, what.as_str(), name.as_str())));
         let mut new: Vec<_> = new.collect();
+        if what.is_reported() {
+            let ours: Vec<_> = new.extract_if(.., |(name, _)| catalog.has_campaign(name)).collect();
+            ours.into_iter().for_each(|(name, count)| rows.push(*day, *what, name, *count));
+        }
         if what.is_unbounded() && !new.is_empty() {
             let query = "/* rollups.insert.rollups */ SELECT count(*) FROM rollups WHERE day = $1 AND what = $2 AND partition = $3";
             let there = sqlx::query_scalar::<_, i64>(query).bind(day).bind(what.as_str()).bind(slot);

@@ -26,6 +26,7 @@ use super::leases::{self, Identity};
 use super::owner::{End, Owner};
 use super::session_lock::SessionLock;
 use crate::attach::{self, AttachError, Position};
+use crate::flush::active::Seen;
 use crate::flush::{self, FlushError};
 use crate::jobs::partitions;
 use crate::layout;
@@ -56,6 +57,7 @@ pub(super) struct Session<'a> {
     pub(super) beyond_share: u32,
     behind: Behind,
     doubt: &'a mut Doubt,
+    seen: Seen,
 }
 
 impl<'a> Session<'a> {
@@ -123,6 +125,7 @@ impl<'a> Session<'a> {
             beyond_share: 0,
             behind: Behind::default(),
             doubt,
+            seen: Seen::default(),
         })
     }
 
@@ -256,6 +259,7 @@ impl<'a> Session<'a> {
             retention_days: settings.pipeline.retention_days,
             warden: self.warden(),
             generation: self.generation,
+            seen: &self.seen,
         };
         let started = Instant::now();
         let mut tries = 0;
@@ -278,6 +282,7 @@ impl<'a> Session<'a> {
                     metrics::flush(started.elapsed(), events, bytes, flushed.tally.stored);
                 }
                 metrics::flushed(flushed.tally, flushed.matches);
+                self.seen.remember(flushed.active);
                 self.buffer = Buffer::default();
                 self.behind.committed();
                 self.show_lag();

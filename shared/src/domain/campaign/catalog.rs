@@ -19,7 +19,7 @@ pub struct Catalog {
     loosely: HashMap<String, Listeners>,
     for_users: Listeners,
     /// By id, of any status.
-    campaigns: HashMap<String, Arc<Compiled>>,
+    by_id: HashMap<String, Arc<Compiled>>,
     /// How long a match of any of them may wait for an app.
     longest_match_ttl: TimeDelta,
     /// By goal event.
@@ -29,6 +29,8 @@ pub struct Catalog {
     segments: Segments,
     features: HashMap<String, Flag>,
     inert: Vec<Inert>,
+    /// Ids of all campaigns, also of those that do nothing, and whether they have a goal.
+    campaigns: HashMap<String, bool>,
 }
 
 /// Campaigns that are asked together, in order.
@@ -75,8 +77,14 @@ impl Catalog {
         let mut compiled = Vec::with_capacity(campaigns.len());
         for campaign in campaigns {
             match campaign {
-                Ok(campaign) => compiled.push(campaign),
-                Err(inert) => catalog.inert.push(inert),
+                Ok(campaign) => {
+                    catalog.campaigns.insert(campaign.id.clone(), campaign.delivery.goal.is_some());
+                    compiled.push(campaign);
+                }
+                Err(inert) => {
+                    catalog.campaigns.insert(inert.id.clone(), false);
+                    catalog.inert.push(inert);
+                }
             }
         }
         // Stable: among equals the order given stands.
@@ -91,7 +99,7 @@ impl Catalog {
     }
 
     fn add(&mut self, rank: usize, campaign: &Arc<Compiled>) {
-        self.campaigns.insert(campaign.id.clone(), Arc::clone(campaign));
+        self.by_id.insert(campaign.id.clone(), Arc::clone(campaign));
         self.longest_match_ttl = self.longest_match_ttl.max(campaign.delivery.match_ttl());
         // A match that was shown may convert after its campaign has stopped.
         if let Some(goal) = &campaign.delivery.goal {
@@ -130,7 +138,7 @@ impl Catalog {
     /// The campaign with this id, of any status; malformed ones are not there.
     #[must_use]
     pub fn campaign(&self, id: &str) -> Option<&Arc<Compiled>> {
-        self.campaigns.get(id)
+        self.by_id.get(id)
     }
 
     /// The longest time that a match of any campaign waits for an app.
@@ -143,6 +151,17 @@ impl Catalog {
     #[must_use]
     pub fn goals(&self, event: &str) -> &[Arc<Compiled>] {
         self.goals.get(event).map_or(&[], Vec::as_slice)
+    }
+
+    /// Is there a campaign with this id, of any status?
+    #[must_use]
+    pub fn has_campaign(&self, id: &str) -> bool {
+        self.campaigns.contains_key(id)
+    }
+
+    /// Ids of the campaigns that have a goal, of any status.
+    pub fn with_goal(&self) -> impl Iterator<Item = &str> {
+        self.campaigns.iter().filter(|(_, has_goal)| **has_goal).map(|(id, _)| id.as_str())
     }
 
     /// Does some rule count this event?

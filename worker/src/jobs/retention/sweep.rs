@@ -36,7 +36,7 @@ struct Rule {
     statement: &'static str,
 }
 
-fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 9] {
+fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 10] {
     let ago = |days: u16| today.checked_sub_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MIN);
     let events = oldest_kept(today, rules.limits.days);
     let periods = rules.periods;
@@ -53,6 +53,15 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 9] {
             events,
             "/* sweep.rules.duplicates */ WITH gone AS (DELETE FROM duplicates WHERE event_id IN
                              (SELECT event_id FROM duplicates WHERE last_received_at < $1 LIMIT $2) RETURNING 1)
+             SELECT count(*) FROM gone",
+        ),
+        // Events of a held day may still come, and their users are counted already.
+        rule(
+            "active_users",
+            events,
+            "/* sweep.rules.active_users */ WITH gone AS (DELETE FROM active_users WHERE (day, user_hash) IN
+                             (SELECT day, user_hash FROM active_users a
+                               WHERE day < $1 AND NOT EXISTS (SELECT FROM holds h WHERE h.day = a.day) LIMIT $2) RETURNING 1)
              SELECT count(*) FROM gone",
         ),
         // A cap counts all there ever were; goals look back less far than any period that may be set.
