@@ -68,7 +68,7 @@ SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, :'events_owner') FR
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"ingest", :"worker", :"read";
 -- The owner of events, beside its own tables: what goes with the events it drops or erases.
-REVOKE ALL ON _sqlx_migrations, active_users, campaigns, changes, conversions, dead_letters, duplicates, features, holds, identity_links,
+REVOKE ALL ON _sqlx_migrations, active_users, campaigns, changes, conversions, dead_letters, deliveries, duplicates, features, holds, identity_links,
     lanes, late_ids, ledger, matches, removals, retention, rollups, segments, users, webhook_deliveries, webhook_endpoints FROM :"events_owner";
 
 -- ingest: what the admin API changes, with the tables that triggers change along (catalog, campaign_totals); the rest it only reads.
@@ -77,6 +77,7 @@ GRANT SELECT, INSERT ON changes TO :"ingest";
 GRANT SELECT, UPDATE ON catalog TO :"ingest";
 GRANT SELECT, DELETE ON campaign_totals TO :"ingest";
 GRANT SELECT, INSERT, UPDATE ON api_keys TO :"ingest";
+GRANT SELECT, INSERT, UPDATE ON deliveries TO :"ingest";
 GRANT SELECT ON _sqlx_migrations, active_users, backups, conversions, day_spans, dead_letters, duplicates, erasures, events, holds,
     identity_links, lanes, late_ids, matches, partitions, rollups, tombstones, users TO :"ingest";
 -- How the pipeline is doing.
@@ -93,7 +94,7 @@ GRANT SELECT, INSERT ON webhook_deliveries TO :"ingest";
 GRANT UPDATE (state, attempts, next_attempt_at, claim, finished_at, resent_at, resent_by) ON webhook_deliveries TO :"ingest", :"worker";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
-GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, changes, features, layouts, segments TO :"worker";
+GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, changes, deliveries, features, layouts, segments TO :"worker";
 GRANT SELECT, INSERT ON active_users, conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
 GRANT SELECT, INSERT, UPDATE ON erasures, tombstones TO :"worker";
 GRANT SELECT, UPDATE ON erasure_secrets, retention TO :"worker";
@@ -105,7 +106,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON holds, workers TO :"worker";
 -- Who drops a partition or erases rows notes it, in the same transaction.
 GRANT INSERT, SELECT (events) ON removals TO :"events_owner";
 -- Rows of other tables that have expired, or are erased with a person.
-GRANT SELECT, DELETE ON active_users, changes, duplicates, identity_links, late_ids, users, webhook_deliveries, webhook_endpoints TO :"events_owner";
+GRANT SELECT, DELETE ON active_users, changes, deliveries, duplicates, identity_links, late_ids, users, webhook_deliveries, webhook_endpoints TO :"events_owner";
 GRANT SELECT, UPDATE, DELETE ON conversions, dead_letters, matches TO :"events_owner";
 GRANT SELECT, INSERT, UPDATE, DELETE ON ledger, rollups TO :"events_owner";
 GRANT SELECT, UPDATE ON retention TO :"events_owner";
@@ -113,7 +114,7 @@ GRANT SELECT ON _sqlx_migrations, campaigns, features, holds, lanes, segments TO
 
 -- read: for people and dashboards. Everything but what opens doors: of api_keys neither hashes nor secrets.
 GRANT SELECT ON _sqlx_migrations, active_users, backups, campaign_totals, campaigns, catalog, changes, conversions, day_spans,
-    dead_letters, duplicates, erasures, events, features, holds, identity_links, lanes, late_ids, layouts, ledger, matches, partitions, removals,
+    dead_letters, deliveries, duplicates, erasures, events, features, holds, identity_links, lanes, late_ids, layouts, ledger, matches, partitions, removals,
     retention, rollups, segments, tombstones, users, webhook_deliveries, workers TO :"read";
 GRANT SELECT (id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds) ON api_keys TO :"read";
 GRANT SELECT (campaign_id, webhook, previous_until, failures, failing_since, last_error, last_failed_at, not_before, paused_at, changed_at)

@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::database::Database;
 use crate::fair_use::address::Addresses;
 use crate::fair_use::admin_writes::AdminWrites;
+use crate::matches::Feed;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::publish::Publisher;
@@ -44,6 +45,8 @@ pub struct App {
     pub redrive_pace: Mutex<Pace>,
     /// The live tail.
     pub tail: Arc<Tail>,
+    /// Who waits for matches.
+    pub feed: Arc<Feed>,
     /// NATS, for the live tail.
     pub client: async_nats::Client,
     /// JetStream, for receipts.

@@ -12,11 +12,13 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::fair_use::meter::Meter;
-use crate::keys::{Caller, Keys, Lookup, Role};
+use crate::keys::{Caller, KeyHash, Keys, Lookup, Role};
 use crate::problem::{Kind, Problem};
 
 /// The source of events that came without a key, where that is allowed.
 const KEYLESS: &str = "keyless";
+/// No key has this hash.
+const KEYLESS_HASH: KeyHash = [0; 32];
 
 /// The door: keys, and whether client calls need one.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Door {
     #[must_use]
     pub fn new(keys: Arc<Keys>, required: bool) -> Self {
         let meter = Arc::new(Meter::new(keys.allowance()));
-        let keyless = Caller { source: KEYLESS.into(), role: Role::Client, meter, identity: None };
+        let keyless = Caller { hash: KEYLESS_HASH, source: KEYLESS.into(), role: Role::Client, meter, identity: None };
         Self { keys, required, keyless }
     }
 
@@ -81,8 +83,29 @@ impl Door {
         }
     }
 
+    /// The callers of this name, by their hashes: keys, and whoever needs none.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Vec<KeyHash> {
+        let mut hashes = self.keys.named(name);
+        hashes.extend((!self.required && name == KEYLESS).then_some(KEYLESS_HASH));
+        hashes
+    }
+
+    /// The caller with this hash, as long as they may come in.
+    pub fn by_hash(&self, hash: &KeyHash) -> Result<Caller, Problem> {
+        match *hash == KEYLESS_HASH {
+            true if self.required => Err(Problem::unauthorized()),
+            true => Ok(self.keyless.clone()),
+            false => Self::caller(self.keys.look_up_hash(hash)),
+        }
+    }
+
     fn known(&self, key: &str) -> Result<Caller, Problem> {
-        match self.keys.look_up(key) {
+        Self::caller(self.keys.look_up(key))
+    }
+
+    fn caller(found: Lookup) -> Result<Caller, Problem> {
+        match found {
             Lookup::Known(caller) => Ok(caller),
             Lookup::Unknown => Err(Problem::unauthorized()),
             Lookup::CannotTell => Err(Problem::new(

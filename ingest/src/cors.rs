@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, content-encoding, x-api-key, idempotency-key, x-retry-count, if-match, if-none-match, x-user-hash",
+    "authorization, content-type, content-encoding, x-api-key, idempotency-key, x-retry-count, if-match, if-none-match, x-user-hash, last-event-id",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "retry-after, x-request-id, etag, ratelimit-policy, ratelimit-limit, ratelimit-remaining, ratelimit-reset",

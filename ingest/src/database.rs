@@ -32,12 +32,13 @@ pub const QUERY_CANCELED: &str = "57014";
 /// An outage is logged again after so long.
 const QUIET_MILLISECONDS: u64 = 30_000;
 
-/// Two pools, one for what people ask and one for look-ups on the way of an event, and what is known about their health; perhaps a
-/// standby for what people read.
+/// Three pools, for what people ask, for look-ups on the way of an event and for what apps fetch, and what is known about their health;
+/// perhaps a standby for what people read.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
     statements: PgPool,
+    feed: PgPool,
     standby: Option<Standby>,
     metrics: Arc<Metrics>,
     look_ups: Arc<Semaphore>,
@@ -48,18 +49,19 @@ pub struct Database {
 }
 
 impl Database {
-    /// `statements` is for look-ups: single statements, which wait at most `patience`.
+    /// `statements` is for look-ups: single statements, which wait at most `patience`; `feed` for single statements of apps.
     #[must_use]
     pub fn new(
         pool: PgPool,
         statements: PgPool,
+        feed: PgPool,
         standby: Option<Standby>,
         metrics: Arc<Metrics>,
         patience: Duration,
     ) -> Self {
         let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
         let resting_until = Arc::default();
-        Self { pool, statements, standby, metrics, look_ups, started: Instant::now(), resting_until, patience }
+        Self { pool, statements, feed, standby, metrics, look_ups, started: Instant::now(), resting_until, patience }
     }
 
     /// The pool for tasks that run on their own.
@@ -85,7 +87,7 @@ impl Database {
     /// Connections that are idle, and those in use.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
-        let pools = [&self.pool, &self.statements];
+        let pools = [&self.pool, &self.statements, &self.feed];
         let idle = pools.iter().map(|pool| pool.num_idle()).sum();
         let all: usize = pools.iter().map(|pool| usize::try_from(pool.size()).unwrap_or(0)).sum();
         (idle, all.saturating_sub(idle))
@@ -98,6 +100,15 @@ impl Database {
         F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     {
         ended(tokio::time::timeout(PATIENCE, tokio::spawn(work(self.pool.clone()))).await)
+    }
+
+    /// What an app fetches: single statements, which know what was just committed.
+    pub async fn feed<T, F>(&self, work: impl FnOnce(PgPool) -> F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+    {
+        ended(tokio::time::timeout(PATIENCE, tokio::spawn(work(self.feed.clone()))).await)
     }
 
     /// The same for what people only read, and what may be a moment old: asks the standby while it can be asked, and the database when

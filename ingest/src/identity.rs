@@ -6,7 +6,7 @@
 //!
 //! | without it | what happens |
 //! |---|---|
-//! | campaigns, flags and receipts of a user | 403 `user_not_verified` |
+//! | campaigns, flags, receipts and matches of a user | 403 `user_not_verified` |
 //! | `matched` in the reply to a track | empty, and says so |
 //! | `user` in the reply to an identify | only what was sent, and says so |
 //!

@@ -5,7 +5,8 @@
 //! answer. Meanwhile [`inline`] matches campaigns for the reply, with what is known of the user from [`profile`] and [`overlay`].
 //!
 //! Beside it: [`admin`] edits campaigns, segments, flags and keys and shows what is stored; [`for_user`] and [`feature_flags`]
-//! answer apps about a user (whom [`identity`] verifies), [`analytics`] plots what became of campaigns, [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
+//! answer apps about a user (whom [`identity`] verifies), [`matches`] give them what the worker decided, [`analytics`] plots what became
+//! of campaigns, [`browser_sdk`] what one SDK asks for itself; [`readiness`] decides whether
 //! events may be taken at all; [`keys`] knows who may send them, and [`fair_use`] how many. [`receipts`] tell what became of an
 //! event, the live [`tail`] what comes just now. Every failure is a [`problem`], every number a method of [`metrics`];
 //! [`openapi`] describes all of it from the code, and the [`console`] shows it to people.
@@ -33,6 +34,7 @@ pub mod identity;
 pub mod inline;
 pub mod intake;
 pub mod keys;
+pub mod matches;
 pub mod metrics;
 pub mod observe;
 pub mod openapi;

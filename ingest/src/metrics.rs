@@ -22,7 +22,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const NO_ROUTE: &str = "none";
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 27] = [
+pub static ALL: [(&str, &str, &str); 30] = [
     ("ingest_events_received_total", "counter", "events that arrived, readable or not"),
     ("ingest_events_accepted_total", "counter", "events whose stream message was acknowledged"),
     ("ingest_events_rejected_total", "counter", "events that were not accepted, by `reason`"),
@@ -41,6 +41,9 @@ pub static ALL: [(&str, &str, &str); 27] = [
     ),
     ("ingest_dead_letters_redriven_total", "counter", "dead letters that the admin API put into the stream again"),
     ("ingest_dead_letters_discarded_total", "counter", "dead letters that the admin API discarded"),
+    ("ingest_match_streams", "gauge", "open streams of matches"),
+    ("ingest_matches_delivered_total", "counter", "matches given to apps, again and again until they are acknowledged"),
+    ("ingest_matches_acknowledged_total", "counter", "matches that apps acknowledged"),
     ("ingest_http_requests_total", "counter", "answers by `route` and status `class`"),
     ("ingest_connections", "gauge", "open connections"),
     ("ingest_ready", "gauge", "1 when ready, else 0"),
@@ -75,6 +78,9 @@ pub struct Metrics {
     overlay_patches: Gauge,
     dead_letters_redriven: Counter,
     dead_letters_discarded: Counter,
+    match_streams: Gauge,
+    matches_delivered: Counter,
+    matches_acknowledged: Counter,
     http_requests: HashMap<&'static str, [Counter; CLASSES.len()]>,
     connections: Gauge,
     ready: Gauge,
@@ -129,6 +135,9 @@ impl Metrics {
             overlay_patches: gauge!("ingest_overlay_patches"),
             dead_letters_redriven: counter!("ingest_dead_letters_redriven_total"),
             dead_letters_discarded: counter!("ingest_dead_letters_discarded_total"),
+            match_streams: gauge!("ingest_match_streams"),
+            matches_delivered: counter!("ingest_matches_delivered_total"),
+            matches_acknowledged: counter!("ingest_matches_acknowledged_total"),
             http_requests: routes.chain([NO_ROUTE]).map(|route| (route, by_class(route))).collect(),
             connections: gauge!("ingest_connections"),
             ready: gauge!("ingest_ready"),
@@ -214,6 +223,26 @@ impl Metrics {
     /// Dead letters were discarded.
     pub fn dead_letters_discarded(&self, letters: u64) {
         self.dead_letters_discarded.increment(letters);
+    }
+
+    /// A stream of matches was opened.
+    pub fn match_stream_opened(&self) {
+        self.match_streams.increment(1.0);
+    }
+
+    /// A stream of matches was closed.
+    pub fn match_stream_closed(&self) {
+        self.match_streams.decrement(1.0);
+    }
+
+    /// Matches were given to an app.
+    pub fn matches_delivered(&self, matches: usize) {
+        self.matches_delivered.increment(matches as u64);
+    }
+
+    /// An app acknowledged matches.
+    pub fn matches_acknowledged(&self, matches: usize) {
+        self.matches_acknowledged.increment(matches as u64);
     }
 
     /// A request was answered. `route` is the route's template.

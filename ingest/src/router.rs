@@ -5,6 +5,7 @@
 //! | one event | [`crate::intake::single::BODY_BYTES`] | client |
 //! | `/v1/batch`, `/v1/import`, `/v1/leads` | `MAX_BODY_BYTES`, after decompression | client |
 //! | `/v1/admin/campaigns` | [`campaigns::BODY_BYTES`]: configurations hold images | admin |
+//! | `/v1/matches/ack`, `/v1/matches/token` | [`crate::admin::sent::SMALL_BODY_BYTES`] | client |
 //! | other writes below `/v1/admin` | [`crate::admin::sent::SMALL_BODY_BYTES`] | admin |
 //! | everything else below `/v1/admin`, and below `/v1/analytics` what is read | none | admin |
 //! | `/v1/m` | read and dropped, at most 1 MiB of it | none |
@@ -26,7 +27,7 @@ use crate::app::App;
 use crate::intake::calls;
 use crate::openapi::page;
 use crate::tail::listen;
-use crate::{browser_sdk, console, feature_flags, for_user, health, observe, openapi, problem, receipts};
+use crate::{browser_sdk, console, feature_flags, for_user, health, matches, observe, openapi, problem, receipts};
 
 /// Paths that are another spelling of one: short forms of SDKs, and paths of older apps. Same methods, same handlers.
 pub static SPELLINGS: [(&str, &str); 11] = [
@@ -84,6 +85,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/api/v1/nudge/fetch", get(for_user::fetch)),
         ("/v1/events/{message_id}", get(receipts::show)),
         ("/v1/campaigns", get(for_user::list)),
+        ("/v1/matches", get(matches::list::list)),
+        ("/v1/matches/ack", post(matches::ack::acknowledge)),
+        ("/v1/matches/stream", get(matches::stream::open)),
+        ("/v1/matches/token", post(matches::token::issue)),
         ("/v1/features/{key}", get(feature_flags::show)),
         ("/v1/features/{key}/value", get(feature_flags::value)),
         ("/v1/features/{key}/payload", get(feature_flags::payload)),

@@ -23,6 +23,7 @@ use crate::database::Database;
 use crate::fair_use::address::Addresses;
 use crate::fair_use::admin_writes::AdminWrites;
 use crate::keys::Keys;
+use crate::matches::Feed;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::publish::Publisher;
@@ -31,7 +32,7 @@ use crate::server::{self, Server};
 use crate::settings::Settings;
 use crate::standby::Standby;
 use crate::tail::Tail;
-use crate::{router, upkeep};
+use crate::{matches, router, upkeep};
 
 /// Name of this program in logs, in NATS and in `pg_stat_activity`.
 pub const NAME: &str = "ingest";
@@ -108,12 +109,13 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
     let options = |limits| {
         store::options(&settings.pipeline, NAME, limits).map_err(|e| Failure::start("reading DATABASE_URL")(e.into()))
     };
-    // People's queries never keep look-ups on the way of an event waiting, and the other way round.
+    // People's queries never keep look-ups on the way of an event waiting, nor what apps fetch, and the other way round.
     let for_people = (settings.database_connections / 4).max(1);
-    let for_look_ups = settings.database_connections.saturating_sub(for_people).max(1);
+    let for_look_ups = settings.database_connections.saturating_sub(2 * for_people).max(1);
     // The database ends a look-up a little before the request stops waiting for it.
     let limits = SessionLimits { statement: settings.match_deadline * 9 / 10, ..SessionLimits::default() };
     let look_ups = store::statement_pool(options(limits)?, for_look_ups);
+    let feed = store::statement_pool(options(SessionLimits::default())?, for_people);
     let pool = store::pool(store::planned_each_time(options(SessionLimits::default())?), for_people);
     let standby = settings.database_read_url.as_ref().map(|url| {
         let slow = settings.pipeline.slow_statement;
@@ -143,9 +145,10 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         addresses: Addresses::new(settings.address_requests_per_second, settings.allowance.burst_seconds),
         redrive_pace: Mutex::new(Pace::new(EVENTS_PER_SECOND)),
         tail: Arc::new(tail),
+        feed: Arc::new(Feed::new(settings.matches.streams)),
         client: connection.client.clone(),
         jetstream: lanes::jetstream(connection.client.clone()),
-        database: Database::new(pool, look_ups, standby, Arc::clone(&metrics), settings.match_deadline),
+        database: Database::new(pool, look_ups, feed, standby, Arc::clone(&metrics), settings.match_deadline),
         status: Default::default(),
         metadata: Default::default(),
         metrics: Arc::clone(&metrics),
@@ -153,6 +156,7 @@ pub async fn run(mut reader: Reader) -> Result<(), Failure> {
         settings,
     });
     upkeep::start(&app, campaigns_in, entries);
+    tokio::spawn(matches::close_in_time(Arc::clone(&app.feed), stop.clone(), drain));
 
     tracing::info!(%address, "listening");
     let server = Server { listener, max_connections, drain, readiness, metrics };

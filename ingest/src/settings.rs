@@ -94,8 +94,24 @@ static DRAIN: Setting = Setting::new(
     "how long a stopping ingest says it is unready before it stops accepting, so that load balancers notice",
 );
 
+static MATCH_CLAIM: Setting = Setting::new(
+    "MATCH_CLAIM_SECONDS",
+    "60",
+    "how long a match that one device has fetched is kept from the user's other devices, unless it is acknowledged",
+);
+static MATCH_TOKEN: Setting = Setting::new("MATCH_TOKEN_SECONDS", "900", "how long a token opens a stream of matches");
+static MATCH_STREAMS: Setting =
+    Setting::new("MATCH_STREAMS", "8000", "most open streams of matches; further ones are refused with 503");
+static MATCH_REREAD: Setting = Setting::new(
+    "MATCH_REREAD_SECONDS",
+    "30",
+    "how often a stream of matches looks into the database although nothing woke it",
+);
+static MATCH_HEARTBEAT: Setting =
+    Setting::new("MATCH_HEARTBEAT_SECONDS", "15", "how often a quiet stream of matches shows that it lives");
+
 /// Every setting of ingest, for the table and `.env.example`.
-pub static ALL: [&Setting; 23] = [
+pub static ALL: [&Setting; 28] = [
     &LISTEN,
     &CLIENT_API_KEYS,
     &ADMIN_API_KEYS,
@@ -119,6 +135,11 @@ pub static ALL: [&Setting; 23] = [
     &TRUSTED_PROXIES,
     &IDENTITY_SECRETS,
     &DRAIN,
+    &MATCH_CLAIM,
+    &MATCH_TOKEN,
+    &MATCH_STREAMS,
+    &MATCH_REREAD,
+    &MATCH_HEARTBEAT,
 ];
 
 /// Keys that `deploy/up` uses on a developer's machine.
@@ -167,6 +188,23 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// Unready but accepting, when stopping.
     pub drain: Duration,
+    /// Matches for apps.
+    pub matches: MatchSettings,
+}
+
+/// How matches are given to apps.
+#[derive(Debug, Clone, Copy)]
+pub struct MatchSettings {
+    /// A device keeps what it has fetched from others so long.
+    pub claim: Duration,
+    /// Life of a token.
+    pub token: Duration,
+    /// Open streams.
+    pub streams: usize,
+    /// Between looks of a stream that nothing wakes.
+    pub reread: Duration,
+    /// Between signs of life of a stream.
+    pub heartbeat: Duration,
 }
 
 impl Settings {
@@ -233,6 +271,13 @@ impl Settings {
             address_requests_per_second: reader.number(&ADDRESS_REQUESTS, 0..=MOST_PER_SECOND),
             trusted_proxies,
             drain: reader.duration(&DRAIN),
+            matches: MatchSettings {
+                claim: Duration::from_secs(reader.number(&MATCH_CLAIM, 1..=3_600)),
+                token: Duration::from_secs(reader.number(&MATCH_TOKEN, 1..=86_400)),
+                streams: bytes(reader.number(&MATCH_STREAMS, 0..=1_000_000)),
+                reread: Duration::from_secs(reader.number(&MATCH_REREAD, 1..=3_600)),
+                heartbeat: Duration::from_secs(reader.number(&MATCH_HEARTBEAT, 1..=3_600)),
+            },
         }
     }
 }

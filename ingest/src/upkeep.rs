@@ -1,4 +1,4 @@
-//! What a running ingest does on its own, besides serving: reading keys and campaigns, hearing who listens to the live tail, and letting
+//! What a running ingest does on its own, besides serving: reading keys and campaigns, hearing who listens to the live tail and who has new matches, and letting
 //! go of what the database shows.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use shared::store::schema;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
+use crate::matches::{token, wake};
 use crate::tail::hear;
 use crate::{keys, profile};
 
@@ -31,6 +32,9 @@ pub fn start(app: &Arc<App>, campaigns: watch::Sender<Arc<Snapshot>>, tail_entri
     tokio::spawn(prune_overlay(Arc::clone(app)));
     tokio::spawn(hear::hear(app.client.clone(), Arc::clone(&app.tail)));
     tokio::spawn(hear::publish(app.client.clone(), tail_entries));
+    let (feed, prefix) = (Arc::clone(&app.feed), app.settings.pipeline.stream_prefix.clone());
+    tokio::spawn(wake::hear(app.readiness.connection().clone(), prefix, feed));
+    tokio::spawn(token::keep_salt(app.database.pool().clone(), Arc::clone(&app.feed)));
     tokio::spawn(check_schema(app.database.pool().clone()));
 }
 

@@ -37,12 +37,17 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Serves the page with this task and opens it.
+    /// Serves the SDK's page with this task and opens it.
     pub async fn open(set: String) -> Self {
+        Self::open_page("page.html", set).await
+    }
+
+    /// Serves another page of that folder with this task and opens it.
+    pub async fn open_page(page: &'static str, set: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port has an address");
         let (report, reports) = mpsc::unbounded_channel();
-        let serving = tokio::spawn(serve(listener, Arc::new(Site { set: set.into(), report })));
+        let serving = tokio::spawn(serve(listener, Arc::new(Site { page, set: set.into(), report })));
         let folder = Folder::new("browser");
         let log = std::fs::File::create(folder.path().join("log")).expect("a log can be made");
         let child = Command::new(std::env::var_os("EC_SDK_CHROMIUM").unwrap_or_default())
@@ -89,6 +94,7 @@ impl Drop for Browser {
 }
 
 struct Site {
+    page: &'static str,
     set: Bytes,
     report: mpsc::UnboundedSender<Bytes>,
 }
@@ -106,8 +112,9 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
 async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let (kind, body) = match path.as_str() {
-        "/" => ("text/html", page("page.html")),
+        "/" => ("text/html", page(site.page)),
         "/driver.js" => ("text/javascript", page("driver.js")),
+        "/matches.js" => ("text/javascript", page("matches.js")),
         "/set.json" => ("application/json", Some(site.set.clone())),
         "/report" => {
             if let Ok(body) = request.into_body().collect().await {

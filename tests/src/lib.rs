@@ -16,6 +16,7 @@
 //! | [`door`] | bad requests, and the rules that every answer obeys |
 //! | [`hostile`] | requests as nobody should send them |
 //! | [`http1`], [`client`] | requests as SDKs send them |
+//! | [`event_stream`] | server-sent events |
 //! | [`matching`] | what an event matched, in the reply and in the record |
 //! | [`meaning`] | what a JSON text means, without the pipeline's code |
 //! | [`metrics`] | what `/metrics` says |
@@ -49,6 +50,7 @@ pub mod database;
 pub mod days;
 pub mod demonstration;
 pub mod door;
+pub mod event_stream;
 pub mod eventually;
 pub mod folder;
 pub mod hostile;

@@ -14,6 +14,7 @@ use async_nats::jetstream::message::StreamMessage;
 use chrono::{DateTime, SecondsFormat, Utc};
 use shared::domain::layout::Layout;
 use shared::domain::message::{BATCH_ID_HEADER, EVENTS_HEADER};
+use shared::domain::place;
 use shared::runtime::settings::pipeline::Pipeline;
 use shared::stream::StreamError;
 use shared::stream::lanes::{self, Lane, StreamState};
@@ -284,6 +285,18 @@ async fn batch_id_at(jetstream: &Context, lane: &Lane, seq: i64) -> Result<Optio
     Ok(message.and_then(|m| m.headers.get(BATCH_ID_HEADER).map(|id| id.as_str().to_owned())))
 }
 
+/// What the sequences of all lanes count in; see [`place::generation`]. `state` is that of `lane`; the first lane tells it for all.
+pub async fn generation(jetstream: &Context, lane: &Lane, state: &StreamState, epoch: u32) -> Result<i64, AttachError> {
+    if lane.number == 0 {
+        return Ok(place::generation(state.since, epoch));
+    }
+    let first = Lane::new(lane.prefix(), 0);
+    match lanes::state(jetstream, &first).await? {
+        Some(first) => Ok(place::generation(first.since, epoch)),
+        None => Err(AttachError::Gap(format!("stream {} does not exist any more", first.stream))),
+    }
+}
+
 fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
@@ -296,6 +309,7 @@ mod tests {
         StreamState {
             generation: "g1".into(),
             adopted: String::new(),
+            since: 0,
             first_seq,
             last_seq,
             bytes: 0,

@@ -58,6 +58,8 @@ impl Role {
 /// Who calls.
 #[derive(Debug, Clone)]
 pub struct Caller {
+    /// Of the key; all zeros for who comes without one.
+    pub hash: KeyHash,
     /// Name of the key: the `source` of its events.
     pub source: Arc<str>,
     /// What it opens.
@@ -121,6 +123,7 @@ impl Keys {
     #[must_use]
     pub fn new(configured: &[ConfiguredKey], keep_for: Duration, allowance: Allowance) -> Self {
         let caller = |k: &ConfiguredKey| Caller {
+            hash: hash(k.key.expose()),
             source: k.name.as_str().into(),
             role: k.role,
             meter: Arc::new(Meter::new(allowance)),
@@ -143,17 +146,34 @@ impl Keys {
         if key.len() > KEY_BYTES {
             return Lookup::Unknown;
         }
-        let hash = hash(key);
-        if let Some(caller) = self.configured.get(&hash) {
+        self.look_up_hash(&hash(key))
+    }
+
+    /// The same by what is kept of a key.
+    #[must_use]
+    pub fn look_up_hash(&self, hash: &KeyHash) -> Lookup {
+        if let Some(caller) = self.configured.get(hash) {
             return Lookup::Known(caller.clone());
         }
-        let table = Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner));
+        let table = self.table();
         let age = table.read_at.map(|at| at.elapsed());
-        match (table.keys.get(&hash), age) {
+        match (table.keys.get(hash), age) {
             (Some(caller), Some(age)) if age <= self.keep_for.max(FRESH) => Lookup::Known(caller.clone()),
             (None, Some(age)) if age <= FRESH => Lookup::Unknown,
             _ => Lookup::CannotTell,
         }
+    }
+
+    /// The keys of this name that are known; whether one may still be used, [`Self::look_up_hash`] tells.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Vec<KeyHash> {
+        let table = self.table();
+        let all = self.configured.values().chain(table.keys.values());
+        all.filter(|caller| &*caller.source == name).map(|caller| caller.hash).collect()
+    }
+
+    fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Seconds since the table was read; `None` before the first time.
@@ -164,11 +184,12 @@ impl Keys {
 
     /// Puts what was read in the place of what was known. A meter goes on as it stands, unless its limits have changed.
     fn replace_table(&self, stored: HashMap<KeyHash, StoredKey>) {
-        let before = Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner));
+        let before = self.table();
         let caller = |hash: &KeyHash, key: StoredKey| {
             let allowance = key.allowance.or(self.allowance);
             let known = before.keys.get(hash).map(|caller| &caller.meter).filter(|m| m.allowance() == allowance);
             Caller {
+                hash: *hash,
                 source: key.name.into(),
                 role: key.role,
                 meter: known.map_or_else(|| Arc::new(Meter::new(allowance)), Arc::clone),

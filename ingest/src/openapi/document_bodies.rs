@@ -3,11 +3,13 @@
 //! What a document may hold is told in `shared/src/domain/campaign/README.md`; rules are not spelt out here.
 
 use serde_json::{Value, json};
+use shared::domain::campaign::delivery::LONGEST_MATCH_TTL_SECONDS;
 use shared::domain::document;
 
 use crate::admin::erasure_request::{MOST_PEOPLE, REASON_BYTES};
 use crate::admin::letter_request::{DEFAULT_LETTERS, MOST_LETTERS};
 use crate::fair_use::meter::MOST_PER_SECOND;
+use crate::matches::ack::MOST_ACKNOWLEDGED;
 
 /// All of them, by name. Names begin with what they are of: [`super::copies`] tells collections apart by that.
 pub fn all() -> Vec<(&'static str, Value)> {
@@ -40,9 +42,38 @@ pub fn all() -> Vec<(&'static str, Value)> {
             "DeadLetterDiscard",
             dead_letters("why", &json!({"type": "string", "description": "For the mark on the letters."})),
         ),
+        ("MatchAcknowledgment", acknowledgment()),
+        ("MatchTokenRequest", of_user(&json!({}), &[])),
         ("ErasureRequest", people(true)),
         ("ConsentRenewal", people(false)),
     ]
+}
+
+/// Matches that were shown.
+fn acknowledgment() -> Value {
+    let ids = json!({"type": "array", "items": {"type": "string", "pattern": "^[0-9a-fA-F-]{36}\\.[^\\x00]{1,}$"}, "maxItems": MOST_ACKNOWLEDGED,
+        "description": "Their `id`s: the event's id, a full stop, the campaign's id."});
+    of_user(&ids, &["user_id", "ids"])
+}
+
+/// Of a user's app.
+fn of_user(ids: &Value, needed: &[&str]) -> Value {
+    let id = || json!({"type": "string", "minLength": 1, "maxLength": 255});
+    let mut body = json!({
+        "type": "object",
+        "properties": {
+            "user_id": id(),
+            "anonymous_id": id(),
+            "user_hash": {"type": "string", "description": "For keys with identity verification; also as parameter or header."},
+        },
+        "example": {"user_id": "ada"},
+    });
+    if !needed.is_empty() {
+        body["properties"]["ids"] = ids.clone();
+        body["required"] = json!(needed);
+        body["example"]["ids"] = json!(["01a203fc-5c00-8d25-be87-381f31da2bd3.5259000f-b320-46e5-8b51-f33a89cab7f4"]);
+    }
+    body
 }
 
 /// Who is meant, in one of three ways.
@@ -75,6 +106,8 @@ fn campaign() -> Value {
             "priority": {"type": "integer", "description": "A higher one comes first."},
             "schedule": {"type": "object", "description": "`starts_at`, `ends_at`, `time_zone`, `windows`."},
             "frequency_cap": {"type": "object", "description": "`per_user`, `per_user_per_day`, `min_gap_seconds`, `total`."},
+            "match_ttl_seconds": {"type": "integer", "minimum": 1, "maximum": LONGEST_MATCH_TTL_SECONDS, "default": 86_400,
+                "description": "How long a match waits for an app to fetch it."},
             "rollout_percentage": percentage("who may see it"),
             "hold_out_percentage": percentage("who are recorded and shown nothing"),
             "variants": {"type": "array", "items": {"type": "object"}, "description": "`name`, `weight`, `config`."},

@@ -28,7 +28,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::{admin, analytics, browser_sdk, console, feature_flags, for_user, health, intake, receipts, tail};
+use crate::{admin, analytics, browser_sdk, console, feature_flags, for_user, health, intake, matches, receipts, tail};
 
 /// In the order of the router.
 #[derive(OpenApi)]
@@ -49,6 +49,10 @@ use crate::{admin, analytics, browser_sdk, console, feature_flags, for_user, hea
         browser_sdk::metrics,
         for_user::list,
         for_user::fetch,
+        matches::list::list,
+        matches::ack::acknowledge,
+        matches::stream::open,
+        matches::token::issue,
         feature_flags::show,
         feature_flags::value,
         feature_flags::payload,

@@ -60,6 +60,8 @@ sets! {
     Listens: Overloaded, StreamUnavailable;
     /// One of a few places.
     OneAtATime: Overloaded;
+    /// A stream, of which only so many may be open.
+    OpensStream: Overloaded, KeysUnavailable;
     /// Something about a user, whom a key with identity verification must prove.
     AboutUser: UserNotVerified;
 }

@@ -17,6 +17,7 @@ pub mod legacy;
 pub mod limits;
 pub mod message;
 pub mod outcome;
+pub mod place;
 pub mod raw_object;
 pub mod redrive;
 pub mod reported;

@@ -42,6 +42,16 @@ impl Salt {
         }
         KeyHash(mac.finalize().into_bytes().into())
     }
+
+    /// A secret for another purpose, which tells nothing of this one.
+    #[must_use]
+    pub fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
+        // No key's hash begins like this: there it is a length.
+        mac.update(&u64::MAX.to_be_bytes());
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
 }
 
 /// What a tombstone keeps away.

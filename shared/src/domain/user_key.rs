@@ -66,6 +66,12 @@ impl<'a> UserKey<'a> {
         bucket(self.hash(), partitions)
     }
 
+    /// A hash that stands for the key where a collision does no harm.
+    #[must_use]
+    pub fn word(&self) -> u64 {
+        word(self.hash())
+    }
+
     /// 128 bits that stand for this key where its text would take too much room; stored, so they never change.
     #[must_use]
     pub fn fingerprint(&self) -> Uuid {
@@ -85,10 +91,13 @@ pub fn partition_of_stranger(event_id: Uuid, partitions: u16) -> u16 {
 }
 
 fn bucket(hash: Sha256, partitions: u16) -> u16 {
-    let digest = hash.finalize();
-    let word = u64::from_be_bytes(std::array::from_fn(|i| digest[i]));
     // The remainder is below a u16, so the conversion cannot fail; 0 is only for the type checker.
-    u16::try_from(word % u64::from(partitions.max(1))).unwrap_or(0)
+    u16::try_from(word(hash) % u64::from(partitions.max(1))).unwrap_or(0)
+}
+
+fn word(hash: Sha256) -> u64 {
+    let digest = hash.finalize();
+    u64::from_be_bytes(std::array::from_fn(|i| digest[i]))
 }
 
 /// User ids that apps send when nobody is logged in.

@@ -113,6 +113,10 @@ pub async fn export(
         "/* subject_access.export.webhook_deliveries */ SELECT (to_jsonb(t) - 'claim')::text FROM webhook_deliveries t {of_keys} ORDER BY t.position"
     );
     writer.rows(sqlx::query_scalar(&deliveries).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
+    writer.begin("deliveries").await?;
+    let deliveries = "/* subject_access.export.deliveries */ SELECT row_to_json(d)::text FROM deliveries d
+                        JOIN unnest($1::text[], $2::text[]) AS k (kind, id) ON d.user_kind = k.kind AND d.user_id = k.id ORDER BY d.updated_at";
+    writer.rows(sqlx::query_scalar(deliveries).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
     writer.begin("active_days").await?;
     let hashes: Vec<Uuid> = subject.keys().map(|key| key.fingerprint()).collect();
     let active = "/* subject_access.export.active_users */ SELECT DISTINCT to_json(a.day)::text FROM active_users a

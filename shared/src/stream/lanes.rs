@@ -12,6 +12,7 @@ use async_nats::jetstream::{
     context::GetStreamErrorKind,
     stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
+use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::StreamError;
@@ -72,8 +73,13 @@ impl Lane {
     /// The same lane under a layout with this epoch.
     #[must_use]
     pub fn at_epoch(&self, epoch: u32) -> Self {
-        let prefix = self.stream.strip_suffix(&format!("_{}", self.number)).unwrap_or(&self.stream);
-        Self::of_epoch(prefix, epoch, self.number)
+        Self::of_epoch(self.prefix(), epoch, self.number)
+    }
+
+    /// What the names of all lanes begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.stream.strip_suffix(&format!("_{}", self.number)).unwrap_or(&self.stream)
     }
 }
 
@@ -84,6 +90,8 @@ pub struct StreamState {
     pub generation: String,
     /// Grows with each adoption, in the order of texts; empty before the first.
     pub adopted: String,
+    /// When it was created or last adopted, in milliseconds since 1970: sequences from before do not compare with those from then on.
+    pub since: i64,
     /// Lowest sequence still there, or the next one to come when it is empty.
     pub first_seq: u64,
     /// Highest sequence ever.
@@ -214,8 +222,11 @@ fn describe_layout(metadata: &mut HashMap<String, String>, layout: Layout) {
 pub async fn mark_adopted(context: &Context, lane: &Lane) -> Result<(), StreamError> {
     let doing = || format!("marking stream {} as adopted", lane.stream);
     let stream = context.get_stream(&lane.stream).await.map_err(|e| StreamError::new(doing(), e))?;
+    // Later than whatever was before, also by a clock that is behind.
+    let since = describe(stream.cached_info(), lane).since;
+    let now = DateTime::from_timestamp_millis(since + 1).map_or_else(Utc::now, |next| next.max(Utc::now()));
     let mut config = stream.cached_info().config.clone();
-    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let now = now.to_rfc3339_opts(SecondsFormat::Millis, true);
     config.metadata.insert(ADOPTED.to_owned(), format!("t{now}-{}", Uuid::new_v4()));
     context.update_stream(config).await.map_err(|e| StreamError::new(doing(), e))?;
     Ok(())
@@ -236,6 +247,12 @@ pub async fn message(
             _ => Err(StreamError::new(doing(), e)),
         },
     }
+}
+
+/// The time in the mark of an adoption, in milliseconds.
+fn adopted_at(mark: &str) -> Option<i64> {
+    let (time, _) = mark.strip_prefix('t')?.split_once("Z-")?;
+    DateTime::parse_from_rfc3339(&format!("{time}Z")).ok().map(|time| time.timestamp_millis())
 }
 
 fn describe(info: &Info, lane: &Lane) -> StreamState {
@@ -269,6 +286,7 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
     StreamState {
         generation: format!("{}@{}", metadata(STREAM_ID), info.created.to_rfc3339()),
         adopted: metadata(ADOPTED).to_owned(),
+        since: adopted_at(metadata(ADOPTED)).unwrap_or(i64::MIN).max(info.created.timestamp_millis()),
         // A stream that never held a message says 0.
         first_seq: info.state.first_sequence.max(1),
         last_seq: info.state.last_sequence,
@@ -286,6 +304,13 @@ fn describe(info: &Info, lane: &Lane) -> StreamState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mark_of_an_adoption_tells_its_time() {
+        assert_eq!(adopted_at(&format!("t2026-03-01T00:00:00.007Z-{}", Uuid::nil())), Some(1_772_323_200_007));
+        // Of earlier releases, and of none.
+        assert_eq!((adopted_at(&Uuid::nil().to_string()), adopted_at("")), (None, None));
+    }
 
     #[test]
     fn subjects_of_different_layouts_never_meet() {

@@ -1,11 +1,13 @@
 //! The edge to NATS JetStream: the connection, the streams ("lanes"), and the proof that a PubAck means "on disk".
 //!
-//! Ingest publishes [`sealed`] messages to [`lanes`], the worker reads them; [`seal`] closes and opens them for a repartition; both refuse to run on a server that would lose what it
+//! Ingest publishes [`sealed`] messages to [`lanes`], the worker reads them; [`seal`] closes and opens them for a repartition;
+//! a [`notice`] beside the streams says that something was committed; both refuse to run on a server that would lose what it
 //! acknowledged ([`durability`]).
 
 pub mod connection;
 pub mod durability;
 pub mod lanes;
+pub mod notice;
 pub mod seal;
 pub mod sealed;
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use shared::domain::layout::Layout;
 use shared::stream::connection;
 use shared::stream::lanes::{self, Lane, StreamState};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use super::{owner_is_needed, pool, say};
 use crate::Problem;
+use crate::flush::fence;
 use crate::layout::{self, Start};
 use crate::settings::Settings;
 
@@ -47,15 +48,24 @@ pub async fn adopt_stream() -> Result<(), Problem> {
         let before = i64::try_from(state.first_seq.max(state.barrier + 1)).unwrap_or(i64::MAX) - 1;
         adopted.push((lane, state, before));
     }
+    let mut transaction = pool.begin().await?;
     if layout == in_force {
+        fence::lock_all(&mut transaction).await?;
         for (lane, state, before) in &adopted {
-            restart(&pool, layout, lane, state, *before).await?;
+            restart(&mut transaction, layout, lane, state, *before).await?;
         }
     } else {
-        follow(&pool, layout, &adopted).await?;
+        follow(&mut transaction, layout, &adopted).await.map_err(owner_is_needed)?;
+    }
+    // Before the commit: whoever owns a partition from then on finds the mark, and knows places of matches from those of before.
+    for (lane, ..) in &adopted {
+        lanes::mark_adopted(&jetstream, lane).await?;
+    }
+    transaction.commit().await?;
+    if layout != in_force {
+        say(&format!("the database follows the streams to {layout}"));
     }
     for (lane, state, before) in &adopted {
-        lanes::mark_adopted(&jetstream, lane).await?;
         let partitions = layout.partitions_of(lane.number).count();
         say(&format!(
             "{}: adopted; {} messages from {} on are read again, {partitions} partitions restart there",
@@ -69,14 +79,13 @@ pub async fn adopt_stream() -> Result<(), Problem> {
 
 /// The positions of a lane restart.
 async fn restart(
-    pool: &PgPool,
+    transaction: &mut PgConnection,
     layout: Layout,
     lane: &Lane,
     state: &StreamState,
     before: i64,
 ) -> Result<(), sqlx::Error> {
     let partitions: Vec<i32> = layout.partitions_of(lane.number).map(i32::from).collect();
-    let mut transaction = pool.begin().await?;
     sqlx::query(
         "/* adopt_stream.restart.lanes */ INSERT INTO lanes (lane, stream, generation, trimmed_to, audited_to) VALUES ($1, $2, $3, $4, $4)
          ON CONFLICT (lane) DO UPDATE SET stream = excluded.stream, generation = excluded.generation, trimmed_to = excluded.trimmed_to,
@@ -104,14 +113,17 @@ async fn restart(
     sqlx::query("/* adopt_stream.restart.ledger */ UPDATE ledger SET settled = read, first_seq = $1 + 1 WHERE partition = ANY($2)")
         .bind(before)
         .bind(&partitions)
-        .execute(&mut *transaction)
+        .execute(transaction)
         .await?;
-    transaction.commit().await?;
     Ok(())
 }
 
 /// Streams of another layout than the database's, such as after a restore: all positions are replaced.
-async fn follow(pool: &PgPool, layout: Layout, adopted: &[(Lane, StreamState, i64)]) -> Result<(), Problem> {
+async fn follow(
+    transaction: &mut PgConnection,
+    layout: Layout,
+    adopted: &[(Lane, StreamState, i64)],
+) -> Result<(), sqlx::Error> {
     let start = |(lane, state, before): &(Lane, StreamState, i64)| Start {
         lane: lane.clone(),
         generation: state.generation.clone(),
@@ -119,14 +131,7 @@ async fn follow(pool: &PgPool, layout: Layout, adopted: &[(Lane, StreamState, i6
         batch_id: None,
     };
     let starts: Vec<Start> = adopted.iter().map(start).collect();
-    let mut transaction = pool.begin().await?;
-    let done = async {
-        layout::lock(&mut transaction).await?;
-        layout::set(&mut transaction, layout).await?;
-        layout::replace(&mut transaction, layout, &starts).await
-    };
-    done.await.map_err(owner_is_needed)?;
-    transaction.commit().await?;
-    say(&format!("the database follows the streams to {layout}"));
-    Ok(())
+    layout::lock(transaction).await?;
+    layout::set(transaction, layout).await?;
+    layout::replace(transaction, layout, &starts).await
 }

@@ -22,10 +22,11 @@ use crate::jobs::partitions::{Until, become_owner};
 const KEYS_AT_ONCE: usize = 500;
 
 /// Where keys occur. Ids of strangers are left out below.
-const OCCURRENCES: [&str; 4] = [
+const OCCURRENCES: [&str; 5] = [
     "/* restored.occurrences.users */ SELECT kind, id FROM users",
     "/* restored.occurrences.identity_links */ SELECT 'user', user_id FROM identity_links UNION SELECT 'anonymous', anonymous_id FROM identity_links",
     "/* restored.occurrences.matches */ SELECT DISTINCT coalesce(user_kind, 'user'), user_id FROM matches WHERE user_id IS NOT NULL",
+    "/* restored.occurrences.deliveries */ SELECT DISTINCT user_kind, user_id FROM deliveries",
     "/* restored.occurrences.events */ SELECT DISTINCT k.kind, k.id FROM events, LATERAL (VALUES ('user', user_id), ('anonymous', anonymous_id)) AS k (kind, id)
       WHERE k.id IS NOT NULL
      UNION SELECT k.kind, user_id FROM dead_letters, (VALUES ('user'), ('anonymous')) AS k (kind) WHERE user_id IS NOT NULL",

@@ -1,8 +1,9 @@
-//! Events, matches and conversions of erased keys, a thousand rows at a time, and the days on which they were active.
+//! Events, matches, conversions and deliveries of erased keys, a thousand rows at a time, and the days on which they were active.
 //!
 //! Deleted, or anonymised: then each row stays with its type, name, times and source under one random id, and its own id is replaced by
 //! one that cannot be computed from the user's (`anonymised_id`), alike in all three tables. Rows that are deleted are booked in
-//! `removals` in the same transaction. Messages to receivers, and ids of events in `late_ids` and `duplicates`, go in both cases.
+//! `removals` in the same transaction. Deliveries, which tell of devices, messages to receivers, and ids of events in `late_ids` and
+//! `duplicates` go in both cases.
 //!
 //! Events are taken out of the tables of their days, by name: a day that waits to be exported is no part of `events` any more, and may
 //! come back. A table that is dropped meanwhile fails the sweep, which begins again.
@@ -50,7 +51,7 @@ pub async fn sweep(
     let mut counts = Counts::new();
     // First, so that as little as possible is still sent.
     loop {
-        let swept = deliveries(pool, keys).await?;
+        let swept = webhook_deliveries(pool, keys).await?;
         *counts.entry("webhook_deliveries").or_default() += swept.unsigned_abs();
         if swept < ROWS_PER_BATCH {
             break;
@@ -75,8 +76,22 @@ pub async fn sweep(
             break;
         }
     }
+    *counts.entry("deliveries").or_default() += deliveries(pool, keys).await?;
     counts.insert("active_users", active_days(pool, keys).await?);
     Ok(counts)
+}
+
+/// What was given to the devices of the keys. After the matches: then nothing can be given any more.
+async fn deliveries(pool: &PgPool, keys: &Keys<'_>) -> Result<u64, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let bounds = keys.lock(&mut transaction).await?;
+    become_owner(&mut transaction, Until::Commit).await?;
+    let statement = "/* rows.deliveries */ DELETE FROM deliveries d USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (kind, id, until)
+          WHERE (d.user_kind, d.user_id) = (k.kind, k.id) AND d.updated_at <= coalesce(k.until, 'infinity')";
+    let gone = sqlx::query(statement).bind(&bounds.kinds).bind(&bounds.ids).bind(&bounds.until);
+    let gone = gone.execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(gone.rows_affected())
 }
 
 /// One batch of one day.
@@ -149,7 +164,7 @@ async fn unname(pool: &PgPool, erasure: &Erasure, table: &DayTable) -> Result<u6
 }
 
 /// Messages to receivers go in any case: those that are not sent must not be, and the others would tell whose the events were.
-async fn deliveries(pool: &PgPool, keys: &Keys<'_>) -> Result<i64, sqlx::Error> {
+async fn webhook_deliveries(pool: &PgPool, keys: &Keys<'_>) -> Result<i64, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let bounds = keys.lock(&mut transaction).await?;
     become_owner(&mut transaction, Until::Commit).await?;
@@ -172,7 +187,8 @@ async fn matches(pool: &PgPool, erasure: &Erasure, keys: &Keys<'_>) -> Result<(i
     become_owner(&mut transaction, Until::Commit).await?;
     let (change, convert) = if erasure.anonymises() {
         (
-            "UPDATE matches m SET event_id = anonymised_id(m.event_id, $5), user_id = $6",
+            "UPDATE matches m SET event_id = anonymised_id(m.event_id, $5), user_id = $6,
+                    stream_generation = NULL, stream_seq = NULL, stream_index = NULL",
             "UPDATE conversions c SET match_event_id = anonymised_id(c.match_event_id, $5),
                     event_id = anonymised_id(c.event_id, $5), user_id = $6",
         )

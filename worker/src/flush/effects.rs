@@ -31,6 +31,8 @@ pub struct Applied {
     pub fresh: HashSet<(i64, i32, i32)>,
     /// Matches written.
     pub matches: u64,
+    /// Whose apps may fetch some of them, by `UserKey::word`.
+    pub receivers: Vec<u64>,
     /// What of it is counted by day.
     pub sums: Sums,
     /// Who was active on which day.
@@ -84,7 +86,8 @@ pub async fn apply(
     let active = active::note(transaction, &fresh, plan, &mut sums).await?;
     let fresh = fresh.iter().map(|incoming| incoming.place()).collect();
     duplicates::record(transaction, group, &fresh, plan).await?;
-    Ok(Applied { fresh, matches: walked.matches.len() as u64, sums, active })
+    let receivers = walked.matches.iter().filter_map(matches::Match::receiver).map(|user| user.word()).collect();
+    Ok(Applied { fresh, matches: walked.matches.len() as u64, receivers, sums, active })
 }
 
 /// What is counted of new events and of what came of them.

@@ -1,6 +1,7 @@
 //! The rows that come of matching: `matches`, and `conversions` of earlier ones.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use shared::domain::place::Place;
 use shared::domain::user_key::UserKey;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,6 +27,16 @@ pub struct Match<'a> {
     pub disposition: &'static str,
     /// When the event was received.
     pub received_at: DateTime<Utc>,
+    /// Where the event lies.
+    pub place: Place,
+}
+
+impl<'a> Match<'a> {
+    /// Whose app may fetch it, if anybody's.
+    #[must_use]
+    pub fn receiver(&self) -> Option<UserKey<'a>> {
+        self.user.filter(|_| self.disposition != "hold_out")
+    }
 }
 
 /// One goal event followed one match.
@@ -49,9 +60,10 @@ pub struct Conversion<'a> {
 pub async fn insert(transaction: &mut PgConnection, matches: &[Match<'_>]) -> Result<(), sqlx::Error> {
     for chunk in matches.chunks(ROWS_PER_STATEMENT) {
         sqlx::query(
-            "/* matches.insert */ INSERT INTO matches (event_id, campaign_id, campaign_version, day, user_kind, user_id, variant, disposition, received_at)
+            "/* matches.insert */ INSERT INTO matches (event_id, campaign_id, campaign_version, day, user_kind, user_id, variant, disposition, received_at,
+                                  stream_generation, stream_seq, stream_index)
              SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[],
-                                  $9::timestamptz[])
+                                  $9::timestamptz[], $10::bigint[], $11::bigint[], $12::int[])
              ON CONFLICT DO NOTHING",
         )
         .bind(chunk.iter().map(|m| m.event_id).collect::<Vec<_>>())
@@ -63,6 +75,9 @@ pub async fn insert(transaction: &mut PgConnection, matches: &[Match<'_>]) -> Re
         .bind(chunk.iter().map(|m| m.variant).collect::<Vec<_>>())
         .bind(chunk.iter().map(|m| m.disposition).collect::<Vec<_>>())
         .bind(chunk.iter().map(|m| m.received_at).collect::<Vec<_>>())
+        .bind(chunk.iter().map(|m| m.place.generation).collect::<Vec<_>>())
+        .bind(chunk.iter().map(|m| m.place.sequence).collect::<Vec<_>>())
+        .bind(chunk.iter().map(|m| m.place.index).collect::<Vec<_>>())
         .execute(&mut *transaction)
         .await?;
     }

@@ -36,6 +36,7 @@ pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use bytes::Bytes;
 use chrono::NaiveDate;
 use shared::domain::campaign::Catalog;
 use shared::domain::control::Control;
@@ -44,6 +45,7 @@ use shared::domain::outcome::Tally;
 use shared::domain::user_key::Placeholders;
 use shared::runtime::failpoint;
 use shared::store::{failure, tombstones};
+use shared::stream::notice;
 use sqlx::{Connection, PgConnection};
 
 use crate::own::buffer::{Buffer, Line};
@@ -65,6 +67,8 @@ pub struct Context<'a> {
     pub retention_days: u16,
     /// The partition whose owner answers for messages that cannot be read.
     pub warden: i32,
+    /// What sequences count in: [`shared::domain::place::generation`].
+    pub generation: i64,
     /// Who is known to be counted as active already.
     pub seen: &'a active::Seen,
 }
@@ -93,6 +97,8 @@ pub struct Flushed {
     pub tally: Tally,
     /// Matches written.
     pub matches: u64,
+    /// Whose apps may have something to fetch, as notices say it ([`shared::stream::notice`]).
+    pub notices: Vec<Bytes>,
     /// Who is counted as active by now and was not known to be.
     pub active: BTreeSet<active::Pair>,
 }
@@ -186,7 +192,12 @@ pub async fn flush(
 
     let mut tally = Tally::default();
     books.values().for_each(|page| tally.add(page.tally));
-    Ok(Flushed { tally, matches: applied.matches, active: applied.active })
+    Ok(Flushed {
+        tally,
+        matches: applied.matches,
+        active: applied.active,
+        notices: notice::payloads(applied.receivers),
+    })
 }
 
 /// Reads the lines: events, and control lines. One that cannot be read is a dead letter of its own.

@@ -40,6 +40,7 @@ pub async fn apply<'a>(
                 transaction.execute("RELEASE SAVEPOINT apply").await?;
                 all.fresh.extend(applied.fresh);
                 all.matches += applied.matches;
+                all.receivers.extend(applied.receivers);
                 rollup::add(&mut all.sums, applied.sums);
                 all.active.extend(applied.active);
                 continue;

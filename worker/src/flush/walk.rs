@@ -14,6 +14,7 @@ use shared::domain::campaign::caps::History;
 use shared::domain::campaign::delivery::{Decision, Situation, opted_out};
 use shared::domain::campaign::goal::Open;
 use shared::domain::event::{Event, EventType, Flags};
+use shared::domain::place::Place;
 use shared::domain::rules::{CountWindow, Counts, Facts, JsonFields};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::{Placeholders, UserKey};
@@ -209,6 +210,11 @@ impl<'a> Walk<'a> {
             variant: campaign.variant_name(variant),
             disposition,
             received_at: event.received_at,
+            place: Place {
+                generation: self.plan.context.generation,
+                sequence: incoming.line.seq,
+                index: incoming.line.position,
+            },
         });
     }
 }

@@ -145,7 +145,7 @@ mod tests {
         fn nothing_unprocessed_is_ever_trimmed(first in 1u64..1_000, messages in 0u64..1_000, bytes in 0u64..1_000_000,
                                                max in 0i64..1_000_000, processed in 0u64..2_000, window in 0u64..2_000) {
             let stream = StreamState {
-                generation: String::new(), adopted: String::new(), first_seq: first, last_seq: first + messages, bytes,
+                generation: String::new(), adopted: String::new(), since: 0, first_seq: first, last_seq: first + messages, bytes,
                 max_bytes: max, messages, layout: Layout::first(1, 1), sealed: false, barrier: 0, replicas: 1, problems: Vec::new(),
             };
             prop_assert!(trim_to(&stream, processed, window) <= processed);

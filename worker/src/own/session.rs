@@ -9,10 +9,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::Utc;
+use futures_util::FutureExt;
 use shared::store::connection::{self, SessionLimits};
 use shared::store::{durability, schema};
-use shared::stream::lanes;
+use shared::stream::{lanes, notice};
 use sqlx::{ConnectOptions, Connection as _, PgConnection};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -41,6 +43,8 @@ pub(super) struct Session<'a> {
     pub(super) database: PgConnection,
     pub(super) lock: Option<SessionLock>,
     pub(super) me: Identity,
+    /// What sequences count in. Read after partitions were taken and before their messages are.
+    generation: i64,
     /// Where each owned partition stands.
     pub(super) owned: BTreeMap<i32, i64>,
     pub(super) reader: Option<Reader>,
@@ -111,6 +115,7 @@ impl<'a> Session<'a> {
             database,
             lock,
             me,
+            generation: 0,
             owned: BTreeMap::new(),
             reader: None,
             reader_due: Instant::now(),
@@ -253,6 +258,7 @@ impl<'a> Session<'a> {
             placeholders: &settings.pipeline.placeholders,
             retention_days: settings.pipeline.retention_days,
             warden: self.warden(),
+            generation: self.generation,
             seen: &self.seen,
         };
         let started = Instant::now();
@@ -270,6 +276,7 @@ impl<'a> Session<'a> {
         };
         match flushed {
             Ok(flushed) => {
+                self.notify(flushed.notices);
                 if self.buffer.has_events() {
                     let (events, bytes) = (self.buffer.lines.len(), self.buffer.bytes());
                     metrics::flush(started.elapsed(), events, bytes, flushed.tally.stored);
@@ -290,6 +297,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Wakes those who wait for matches. Never waits itself: who is not woken looks again by and by.
+    fn notify(&self, notices: Vec<Bytes>) {
+        for payload in notices {
+            let subject = notice::subject(&self.owner.settings.pipeline.stream_prefix);
+            let sent = self.owner.stream.client.publish(subject, payload).now_or_never();
+            if !matches!(sent, Some(Ok(()))) {
+                tracing::debug!(owner = self.owner.name, "a notice of matches was not sent: NATS is away or busy");
+            }
+        }
+    }
+
     /// Starts to read at the lowest owned position, after proving that nothing in between is gone.
     async fn start_reader(&mut self) -> Result<(), End> {
         self.reader_due = Instant::now() + READER_WAIT;
@@ -304,8 +322,12 @@ impl<'a> Session<'a> {
         let mine: Vec<Position> = all.into_iter().filter(|p| self.owned.contains_key(&p.partition)).collect();
         let jetstream = lanes::jetstream(self.owner.stream.client.clone());
         let verified = attach::verify(&jetstream, &self.owner.lane, &record, &mine).await;
-        match self.doubt.weigh(verified, Instant::now()) {
-            Ok(_) => {}
+        let generation = match self.doubt.weigh(verified, Instant::now()) {
+            Ok(state) => attach::generation(&jetstream, &self.owner.lane, &state, self.owner.layout.epoch).await,
+            Err(error) => Err(error),
+        };
+        match generation {
+            Ok(generation) => self.generation = generation,
             Err(AttachError::Stream(error)) => {
                 metrics::retry("attach");
                 self.owner.board.set(&self.owner.name, State::Waiting(error.to_string()));

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::compiled::{Compiled, Inert};
 use crate::domain::feature::Flag;
 use crate::domain::rules::{CountWindow, Needs, Segments};
@@ -16,6 +18,10 @@ pub struct Catalog {
     /// By [`folded`] trigger: campaigns that do not mind how an event is spelt.
     loosely: HashMap<String, Listeners>,
     for_users: Listeners,
+    /// By id, of any status.
+    by_id: HashMap<String, Arc<Compiled>>,
+    /// How long a match of any of them may wait for an app.
+    longest_match_ttl: TimeDelta,
     /// By goal event.
     goals: HashMap<String, Vec<Arc<Compiled>>>,
     /// Events that some rule counts.
@@ -93,6 +99,8 @@ impl Catalog {
     }
 
     fn add(&mut self, rank: usize, campaign: &Arc<Compiled>) {
+        self.by_id.insert(campaign.id.clone(), Arc::clone(campaign));
+        self.longest_match_ttl = self.longest_match_ttl.max(campaign.delivery.match_ttl());
         // A match that was shown may convert after its campaign has stopped.
         if let Some(goal) = &campaign.delivery.goal {
             self.goals.entry(goal.event.clone()).or_default().push(Arc::clone(campaign));
@@ -125,6 +133,18 @@ impl Catalog {
     #[must_use]
     pub fn for_users(&self) -> &Listeners {
         &self.for_users
+    }
+
+    /// The campaign with this id, of any status; malformed ones are not there.
+    #[must_use]
+    pub fn campaign(&self, id: &str) -> Option<&Arc<Compiled>> {
+        self.by_id.get(id)
+    }
+
+    /// The longest time that a match of any campaign waits for an app.
+    #[must_use]
+    pub fn longest_match_ttl(&self) -> TimeDelta {
+        self.longest_match_ttl
     }
 
     /// Campaigns whose goal this event is, of any status.

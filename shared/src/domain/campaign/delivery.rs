@@ -3,7 +3,7 @@
 //! status or preview → rules → schedule → opt-out → roll-out → caps → hold-out → variant. A preview (a campaign that is not
 //! active, for one of its named test users) asks only for trigger and rules. Pure: what it must know comes in as [`Situation`].
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::assignment::{Assignment, Who};
 use super::caps::{Caps, History};
@@ -21,10 +21,21 @@ pub const OPT_OUT_TRAIT: &str = "$campaigns_opt_out";
 /// Most test users of one campaign.
 pub const MAX_TEST_USERS: usize = 100;
 
-/// Has a user with these traits opted out? `true`, `"true"` and 1 all say so.
+/// A day, where a campaign does not say.
+const DEFAULT_MATCH_TTL_SECONDS: u32 = 86_400;
+/// The longest `match_ttl_seconds`.
+pub const LONGEST_MATCH_TTL_SECONDS: u32 = 30 * 86_400;
+
+/// Has a user with these traits opted out?
 #[must_use]
 pub fn opted_out(traits: &RawObject) -> bool {
-    traits.get(OPT_OUT_TRAIT).is_some_and(|raw| matches!(raw.get(), "true" | "\"true\"" | "1" | "\"1\""))
+    traits.get(OPT_OUT_TRAIT).is_some_and(|raw| says_opted_out(raw.get()))
+}
+
+/// Does this value of [`OPT_OUT_TRAIT`], as JSON text, say so? `true`, `"true"` and 1 all do.
+#[must_use]
+pub fn says_opted_out(value: &str) -> bool {
+    matches!(value, "true" | "\"true\"" | "1" | "\"1\"")
 }
 
 /// How one campaign is delivered.
@@ -45,6 +56,7 @@ pub struct Delivery {
     /// Shown even to users who opted out: a receipt, a warning.
     pub ignore_opt_out: bool,
     test_users: Vec<String>,
+    match_ttl_seconds: Option<u32>,
 }
 
 /// What is known when a campaign is decided.
@@ -145,7 +157,21 @@ impl Delivery {
             webhook: Webhook::read(document, faults),
             ignore_opt_out: top.flag("ignore_opt_out", faults),
             test_users: test_users(&top, faults),
+            match_ttl_seconds: top.whole("match_ttl_seconds", 1..=LONGEST_MATCH_TTL_SECONDS, faults),
         }
+    }
+
+    /// How long a match waits for an app to fetch it.
+    #[must_use]
+    pub fn match_ttl(&self) -> TimeDelta {
+        TimeDelta::seconds(i64::from(self.match_ttl_seconds.unwrap_or(DEFAULT_MATCH_TTL_SECONDS)))
+    }
+
+    /// From when on a match is not given to apps any more: its time is over, or the campaign has ended. `at`: when its event was received.
+    #[must_use]
+    pub fn expires_at(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        let by_age = at.checked_add_signed(self.match_ttl()).unwrap_or(at);
+        self.schedule.ends_at().map_or(by_age, |end| end.min(by_age))
     }
 
     /// May anybody see it although it is not active?
@@ -278,6 +304,22 @@ mod tests {
     #[test]
     fn a_campaign_may_be_shown_to_those_who_opted_out() {
         assert_eq!(decide(r#"{"ignore_opt_out":true}"#, true, true, |s| s.opted_out = true), Decision::Show(None));
+    }
+
+    #[test]
+    fn a_match_waits_for_a_day_or_as_long_as_the_campaign_says_but_not_beyond_its_end() {
+        let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc);
+        let expires = |text| read(text).expires_at(at("2026-03-01T10:00:00Z"));
+        assert_eq!(expires("{}"), at("2026-03-02T10:00:00Z"));
+        assert_eq!(expires(r#"{"match_ttl_seconds":60}"#), at("2026-03-01T10:01:00Z"));
+        assert_eq!(expires(r#"{"ends_at":"2026-03-01T12:00:00Z"}"#), at("2026-03-01T12:00:00Z"));
+        assert_eq!(expires(r#"{"ends_at":"2026-09-01","match_ttl_seconds":2592000}"#), at("2026-03-31T10:00:00Z"));
+        let mut faults = Vec::new();
+        Delivery::read(&RawObject::parse(r#"{"match_ttl_seconds":2592001}"#).unwrap(), &mut faults);
+        assert_eq!(
+            faults.iter().map(|f| (f.field.as_str(), f.code)).collect::<Vec<_>>(),
+            [("match_ttl_seconds", "out_of_range")]
+        );
     }
 
     #[test]

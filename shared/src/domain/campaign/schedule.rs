@@ -69,6 +69,12 @@ impl Schedule {
         self.windows.is_empty() || self.windows.iter().any(|window| window.holds(local))
     }
 
+    /// The first moment at which it does not run any more.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<DateTime<Utc>> {
+        self.ends_at
+    }
+
     /// The midnight with which the next day begins in the campaign's zone.
     #[must_use]
     pub fn end_of_day(&self, now: DateTime<Utc>) -> DateTime<Utc> {

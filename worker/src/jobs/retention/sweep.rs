@@ -12,6 +12,8 @@ use super::Rules;
 const ROWS_PER_STATEMENT: i64 = 5_000;
 /// Older hours of the ledger are summed up.
 pub const LEDGER_DAYS: u16 = 400;
+/// What was given to devices: the longest that a match may wait (`match_ttl_seconds`), and a day.
+const DELIVERIES_DAYS: u16 = 31;
 
 /// How long rows are kept, in days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +38,7 @@ struct Rule {
     statement: &'static str,
 }
 
-fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 12] {
+fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 13] {
     let ago = |days: u16| today.checked_sub_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MIN);
     let events = oldest_kept(today, rules.limits.days);
     let periods = rules.periods;
@@ -83,6 +85,15 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 12] {
                              (SELECT campaign_id, match_event_id FROM conversions c WHERE converted_at < $1 AND NOT EXISTS
                                      (SELECT FROM matches m WHERE (m.event_id, m.campaign_id) = (c.match_event_id, c.campaign_id))
                                LIMIT $2) RETURNING 1)
+             SELECT count(*) FROM gone",
+        ),
+        // No match is fetched any more after so long.
+        rule(
+            "deliveries",
+            ago(DELIVERIES_DAYS),
+            "/* sweep.rules.deliveries */ WITH gone AS (DELETE FROM deliveries WHERE (user_id, event_id, campaign_id, user_kind) IN
+                             (SELECT user_id, event_id, campaign_id, user_kind FROM deliveries WHERE updated_at < $1 LIMIT $2)
+                           RETURNING 1)
              SELECT count(*) FROM gone",
         ),
         // Not while its message is in the stream, where the audit finds it.
