@@ -241,6 +241,60 @@ async fn every_figure_equals_a_recount_with_killed_workers_and_replays_and_outli
 }
 
 #[tokio::test]
+async fn days_from_before_the_upgrade_are_counted_by_a_command_while_events_come_in() {
+    let mut pipeline = setup().workers(2).start().await;
+    let events = load();
+    for batch in events[..2_000].chunks(200) {
+        send(&pipeline, batch).await;
+    }
+    pipeline.drained().await;
+    // As a release leaves it that does not count these.
+    let pool = pipeline.database.pool.clone();
+    let uncounted =
+        "DELETE FROM rollups WHERE what IN ('impressions', 'clicks', 'dismissals', 'conversions', 'active_users')";
+    for statement in [uncounted, "DELETE FROM active_users"] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    for worker in &mut pipeline.workers {
+        worker.kill();
+        worker.start_again();
+    }
+    pipeline.ready().await;
+    // Late ones, of those days, by users of those days.
+    for batch in events[2_000..2_400].chunks(100) {
+        send(&pipeline, batch).await;
+    }
+    pipeline.drained().await;
+    assert_ne!(rolled_up(&pool).await, recounted(&pool).await);
+    let recount = async || {
+        let to = today().to_string();
+        let done = run("worker", &["recount-sums", "--to", &to], &pipeline.environment_of("worker")).await;
+        assert!(done.status.success() && done.text.contains("days up to"), "{}", done.text);
+    };
+    let sending = async {
+        for batch in events[2_400..2_800].chunks(100) {
+            // Of old days, so that today's, which is counted last, can be.
+            let old: Vec<Value> = batch.iter().filter(|event| event["timestamp"].is_string()).cloned().collect();
+            send(&pipeline, &old).await;
+        }
+    };
+    tokio::join!(recount(), sending);
+    pipeline.drained().await;
+    let counted = recounted(&pool).await;
+    assert_eq!(rolled_up(&pool).await, counted);
+    recount().await;
+    assert_eq!(rolled_up(&pool).await, counted);
+    // Who was counted then is not counted again.
+    send(&pipeline, &events[2_800..]).await;
+    pipeline.drained().await;
+    assert_eq!(rolled_up(&pool).await, recounted(&pool).await);
+
+    let tomorrow = (today() + chrono::Days::new(1)).to_string();
+    let without = run("worker", &["recount-sums", "--from", &tomorrow], &pipeline.environment_of("worker")).await;
+    assert!(without.text.contains("0 days up to"), "by default up to the upgrade, which was today: {}", without.text);
+}
+
+#[tokio::test]
 async fn names_and_spellings_of_every_sdk_count_and_the_old_fields_are_kept() {
     let pipeline = setup().start().await;
     let reports = [

@@ -11,6 +11,7 @@ use worker::commands::export_legacy::ExportLegacy;
 use worker::commands::export_user::ExportUser;
 use worker::commands::import_archive::ImportArchive;
 use worker::commands::import_legacy::{ImportLegacy, Incomplete};
+use worker::commands::recount_sums::RecountSums;
 use worker::commands::repartition::Repartition;
 use worker::commands::retention::Retention;
 
@@ -52,6 +53,8 @@ enum Command {
     ExportUser(ExportUser),
     /// Shows which days of events have to go, or drops them now.
     Retention(Retention),
+    /// Counts what apps reported and who was active anew, of days from before the upgrade that brought these sums.
+    RecountSums(RecountSums),
     /// Brings the events of a day back from its archive, for a while.
     ImportArchive(ImportArchive),
     /// Lists, shows, redrives and discards events that could not be stored.
@@ -77,6 +80,7 @@ async fn main() -> ExitCode {
         Command::Erase(erase) => erase.run().await,
         Command::Erasures(what) => worker::commands::erasures::erasures(what).await,
         Command::Retention(what) => worker::commands::retention::retention(what).await,
+        Command::RecountSums(what) => worker::commands::recount_sums::recount_sums(what).await,
         Command::ImportArchive(what) => worker::commands::import_archive::import_archive(what).await,
         Command::AdoptStream => worker::commands::adopt_stream::adopt_stream().await,
         Command::Repartition(repartition) => repartition.run().await,

@@ -106,7 +106,7 @@ pub struct Found {
 
 /// Reads a campaign's sums: the days of a period, and with them the counts of those days, or of `all_time`.
 pub async fn read(app: &App, id: &str, period: Period, all_time: bool) -> Result<Found, Problem> {
-    let has_goal = with_goal(app)?.iter().any(|with| with == id);
+    let has_goal = with_goal(app).await?.iter().any(|with| with == id);
     let id = RESOURCE.storable(id.to_owned())?;
     let read = |pool: PgPool| async move {
         let mut moment = moment(&pool).await?;

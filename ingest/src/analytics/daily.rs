@@ -65,7 +65,7 @@ async fn answer(app: &App, query: &Query<'_>) -> Result<Response, Problem> {
 
 /// The sums of everything in a period.
 pub async fn read(app: &App, period: Period) -> Result<Daily, Problem> {
-    let with_goal = with_goal(app)?;
+    let with_goal = with_goal(app).await?;
     let read = |pool: PgPool| async move { sums::daily(&mut *pool.acquire().await?, period, &with_goal).await };
     app.database.read(read).await
 }

@@ -78,7 +78,7 @@ impl From<Tally> for Totals {
 pub async fn show(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let show = async {
         let (period, _) = Period::read(&Query::parse(query.as_deref()), Utc::now().date_naive())?;
-        let with_goal = with_goal(&app)?;
+        let with_goal = with_goal(&app).await?;
         let read = |pool: PgPool| async move {
             let mut moment = moment(&pool).await?;
             let found = (campaigns(&mut moment).await?, sums::all(&mut moment, &with_goal).await?);

@@ -1,6 +1,7 @@
 //! `GET /v1/analytics/overview`: the old server's headline figures, over all time, and what it did not count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -21,6 +22,8 @@ use crate::problem::{Kind, Problem};
 
 /// Users are counted up to this many.
 pub const MOST_USERS: i64 = 1_000_000;
+/// How long a request waits for the first campaigns of a process.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +52,7 @@ struct Overview {
 )]
 pub async fn show(State(app): State<Arc<App>>) -> Response {
     let show = async {
-        let with_goal = with_goal(&app)?;
+        let with_goal = with_goal(&app).await?;
         let read = |pool: PgPool| async move {
             let mut moment = moment(&pool).await?;
             let campaigns = campaigns(&mut moment).await?;
@@ -71,13 +74,14 @@ pub async fn show(State(app): State<Arc<App>>) -> Response {
     answered(show.await)
 }
 
-/// The campaigns that have a goal, as this process knows them.
-pub fn with_goal(app: &App) -> Result<Vec<String>, Problem> {
-    let snapshot = app.campaigns.borrow();
-    if snapshot.version < 0 {
+/// The campaigns that have a goal, as this process knows them. One that has just started learns of them in a moment.
+pub async fn with_goal(app: &App) -> Result<Vec<String>, Problem> {
+    let mut campaigns = app.campaigns.clone();
+    let known = tokio::time::timeout(PATIENCE, campaigns.wait_for(|snapshot| snapshot.version >= 0)).await;
+    let Ok(Ok(snapshot)) = known else {
         let message = "the campaigns are not loaded yet; try again after Retry-After";
         return Err(Problem::new(Kind::DatabaseUnavailable, message));
-    }
+    };
     Ok(snapshot.catalog.with_goal().map(str::to_owned).collect())
 }
 

@@ -59,8 +59,14 @@ const fn only_of_a_campaign(event: &'static str, counts_as: What) -> Name {
 #[must_use]
 pub fn report(event: &Event<'_>) -> Option<(What, Option<String>)> {
     let name = event.event.as_deref().filter(|_| event.kind == EventType::Track)?;
+    report_of(name, event.properties.as_deref())
+}
+
+/// The same of the name and the properties of a track.
+#[must_use]
+pub fn report_of(name: &str, properties: Option<&RawValue>) -> Option<(What, Option<String>)> {
     let name = NAMES.iter().find(|known| known.event == name)?;
-    let campaign = campaign(event.properties.as_deref());
+    let campaign = campaign(properties);
     (campaign.is_some() || !name.needs_campaign).then_some((name.counts_as, campaign))
 }
 

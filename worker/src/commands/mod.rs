@@ -10,6 +10,7 @@ pub mod export_user;
 pub mod import_archive;
 pub mod import_legacy;
 pub mod migrate;
+pub mod recount_sums;
 pub mod repartition;
 pub mod retention;
 pub mod way_in;
