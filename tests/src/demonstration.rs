@@ -25,6 +25,7 @@ pub async fn store(pipeline: &Pipeline) -> String {
         client.accepted("/v1/batch", &json!({"batch": batch})).await;
     }
     pipeline.drained().await;
+    count_past_matches(pipeline, &campaign).await;
     campaign
 }
 
@@ -63,6 +64,14 @@ async fn store_campaigns(pipeline: &Pipeline) -> String {
     });
     assert_eq!(admin.put(&format!("/v1/admin/campaigns/{campaign}"), &change).await.expect("an answer").status, 200);
     campaign
+}
+
+/// Matches of the days before, which only those days could have made: as many as were seen, and some.
+async fn count_past_matches(pipeline: &Pipeline, campaign: &str) {
+    let copy = "INSERT INTO rollups (day, what, metric, partition, count)
+                SELECT day, 'shown', $1, -1, count(*) + count(*) / 4 FROM events
+                 WHERE event = 'campaign_viewed' AND day < (now() AT TIME ZONE 'UTC')::date GROUP BY day";
+    sqlx::query(copy).bind(campaign).execute(&pipeline.database.pool).await.expect("sums can be inserted");
 }
 
 /// What somebody did today: most of them fill a cart, fewer order.

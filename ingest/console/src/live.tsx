@@ -133,9 +133,14 @@ function useTail(filter: string, isPaused: boolean) {
       try {
         const response = await request("GET", "v1/admin/events/stream", { query: JSON.parse(filter), accept: "text/event-stream", signal: stop.signal });
         setError(null);
+        let kind = "";
         for await (const line of lines(response)) {
-          if (line === "event: listening") setListening(true);
-          if (!line.startsWith("data: {\"outcome\"")) continue;
+          if (line.startsWith("event: ")) kind = line.slice(7);
+          if (!line.startsWith("data: ")) continue;
+          if (kind === "listening") {
+            setListening(true);
+            continue;
+          }
           const entry = JSON.parse(line.slice(6)) as Entry;
           entry.n = number.current++;
           if (entry.skipped) setSkipped((before) => before + (entry.skipped ?? 0));

@@ -163,6 +163,7 @@ export interface CampaignNumbers {
 
 export interface Backtest {
   complete: boolean;
+  complete_until?: string;
   from: string;
   to: string;
   events: number;

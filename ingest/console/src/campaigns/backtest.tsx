@@ -1,7 +1,7 @@
 // How many would have matched: the draft is tried on the events of the last days, with progress.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { lines, request } from "../api";
-import { count, duration, plural } from "../format";
+import { count, day, duration, plural } from "../format";
 import { DailyPlot } from "../plots/daily";
 import { Card, Empty, Failure, Field } from "../shell/pieces";
 import type { Backtest, Document } from "../types";
@@ -47,10 +47,10 @@ export function BacktestForm({ draft }: { draft: () => Document }) {
       const response = await request("POST", "v1/admin/campaigns/backtest", { body, accept: "application/x-ndjson", signal: mine.signal });
       for await (const line of lines(response)) {
         if (!line) continue;
-        const said = JSON.parse(line) as { progress?: Progress; result?: Backtest; error?: string; message?: string };
+        const said = JSON.parse(line) as { progress?: Progress; result?: Backtest; error?: { message?: string } };
         if (said.progress) setProgress(said.progress);
         else if (said.result) setResult(said.result);
-        else if (said.error ?? said.message) throw new Error(said.message ?? said.error);
+        else if (said.error) throw new Error(said.error.message ?? "The backtest failed.");
       }
     } catch (failed) {
       if (!mine.signal.aborted) setError(failed as Error);
@@ -104,10 +104,14 @@ function Outcome({ result }: { result: Backtest }) {
           <b>{count(result.matched_events)}</b> {result.matched_events === 1 ? "match" : "matches"}
         </div>
         <div>
-          <b>{count(result.events)}</b> events looked at in {duration(result.elapsed_seconds)}
+          <b>{count(result.events)}</b> {result.events === 1 ? "event" : "events"} brought it up, looked at in {duration(result.elapsed_seconds)}
         </div>
       </div>
-      {!result.complete && <p class="why">The time was up before all days were looked at: these are the days it reached.</p>}
+      {!result.complete && (
+        <p class="why">
+          The time was up before everything was looked at{result.complete_until && `: it is complete up to ${day(result.complete_until)}`}. The real numbers are higher.
+        </p>
+      )}
       {result.daily.length > 0 && <DailyPlot title="Matches each day" rows={result.daily} series={SERIES} />}
       {suppressed.length > 0 && (
         <dl class="pairs">

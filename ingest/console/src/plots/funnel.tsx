@@ -1,8 +1,13 @@
 // How many are left at each step.
-import { count, perCent } from "../format";
+import { compact, count, perCent } from "../format";
 import type { CampaignNumbers } from "../types";
 
 const NAMES: Record<string, string> = { matches: "Matches", impressions: "Impressions", clicks: "Clicks", conversions: "Conversions" };
+
+/** Apps may report more than was matched: of days before, or without having asked. */
+function part(rate: number, of: string): string {
+  return rate > 1 ? `${compact(rate)} times the ${of}` : `${perCent(rate)} of ${of}`;
+}
 
 export function Funnel({ steps }: { steps: CampaignNumbers["funnel"] }) {
   const most = Math.max(1, ...steps.map((step) => step.count));
@@ -18,7 +23,7 @@ export function Funnel({ steps }: { steps: CampaignNumbers["funnel"] }) {
           </span>
           <span class="n">{count(step.count)}</span>
           <span class="rate">
-            {n > 0 && step.rate_of_previous !== null && steps[n - 1]!.count > 0 ? `${perCent(step.rate_of_previous)} of ${steps[n - 1]!.step}` : ""}
+            {n > 0 && steps[n - 1]!.count > 0 ? part(step.rate_of_previous ?? 0, steps[n - 1]!.step) : ""}
           </span>
         </li>
       ))}

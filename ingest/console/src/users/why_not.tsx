@@ -5,7 +5,6 @@ import { useLoad } from "../loading";
 import { Card, Failure, Field, Tag } from "../shell/pieces";
 import type { Campaign, Document, Explained, ExplainedRule, Profile } from "../types";
 import { exact } from "../format";
-import { shown } from "../campaigns/rules";
 
 const MADE_UP = "made-up";
 
@@ -166,14 +165,6 @@ function RuleTree({ rule }: { rule: ExplainedRule }) {
     return (
       <Check pass={rule.pass}>
         {rule.text}
-        {rule.seen !== undefined && (
-          <>
-            {" "}
-            <span class="seen">
-              seen: <code>{rule.seen === null ? "null" : shown(rule.seen)}</code>
-            </span>
-          </>
-        )}
       </Check>
     );
   }
