@@ -88,7 +88,7 @@ GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, di
     TO :"ingest", :"worker";
 
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
-GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, features, layouts, segments TO :"worker";
+GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, changes, features, layouts, segments TO :"worker";
 GRANT SELECT, INSERT ON active_users, conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
 GRANT SELECT, INSERT, UPDATE ON erasures, tombstones TO :"worker";
 GRANT SELECT, UPDATE ON erasure_secrets, retention TO :"worker";

@@ -74,6 +74,14 @@ impl Database {
         self.standby.clone()
     }
 
+    /// The pool for long reads of people that run on their own: the standby's while it can be asked.
+    #[must_use]
+    pub fn reading_pool(&self) -> &PgPool {
+        let standby = self.standby.as_ref().and_then(Standby::pool);
+        self.metrics.read_from(if standby.is_some() { "standby" } else { "database" });
+        standby.unwrap_or(&self.pool)
+    }
+
     /// Connections that are idle, and those in use.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
@@ -183,7 +191,8 @@ fn ended<T>(result: Result<Result<Result<T, sqlx::Error>, JoinError>, Elapsed>) 
     }
 }
 
-fn problem(error: &sqlx::Error) -> Problem {
+/// What a client is told of a failure.
+pub fn problem(error: &sqlx::Error) -> Problem {
     failure::count(error);
     let class = sqlstate(error);
     if class.as_deref() == Some(QUERY_CANCELED) {

@@ -10,7 +10,7 @@ use shared::domain::event::{Event, EventType};
 use shared::domain::rules::{CountWindow, Counts};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::UserKey;
-use shared::store::occurrences::{self, Occurrence};
+use shared::store::occurrences::Occurrence;
 use shared::store::shown::{self, Moment, Shown};
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
@@ -131,7 +131,7 @@ impl Counts for ProfileCounts<'_> {
     fn count(&self, window: &CountWindow) -> Option<u32> {
         let at_hand = self.event.filter(|event| event.trigger() == Some(&window.event));
         let Some(profile) = self.profile else { return Some(u32::from(at_hand.is_some())) };
-        let since = occurrences::since(self.now, window.within_seconds);
+        let since = window.since(self.now);
         let counts = |at: DateTime<Utc>| since.is_none_or(|since| at > since);
         // The event at hand may be a resend of one that is stored or accepted, and what is accepted of one that is stored.
         let another = |id: Uuid| at_hand.is_none_or(|at_hand| at_hand.id != id);

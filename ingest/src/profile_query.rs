@@ -97,12 +97,8 @@ pub async fn read(
 }
 
 fn questions<'a>(user: UserKey<'a>, wants: &'a Wants, now: DateTime<Utc>) -> Vec<Asked<'a>> {
-    let ask = |window: &'a CountWindow| Asked {
-        user,
-        event: &window.event,
-        since: occurrences::since(now, window.within_seconds),
-        most: window.most,
-    };
+    let ask =
+        |window: &'a CountWindow| Asked { user, event: &window.event, since: window.since(now), most: window.most };
     wants.counts.iter().map(ask).collect()
 }
 

@@ -17,8 +17,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
-    campaigns, dead_letters, documents, erasure_actions, erasures, events, features, gate, history, keys,
-    letter_actions, members, metadata, profile, segments, status, user_export, users,
+    backtest, campaigns, dead_letters, documents, erasure_actions, erasures, events, explain, features, gate, history,
+    keys, letter_actions, members, metadata, profile, segments, status, user_export, users,
 };
 use crate::analytics::{campaign, daily, dashboard, names, overview};
 use crate::app::App;
@@ -96,7 +96,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/analytics/dashboard", get(dashboard::show)),
         ("/v1/admin/analytics/campaign/{id}", get(dashboard::of_campaign)),
         ("/v1/admin/campaigns", get(campaigns::list).post(campaigns::create)),
+        ("/v1/admin/campaigns/explain", post(explain::draft)),
+        ("/v1/admin/campaigns/backtest", post(backtest::backtest)),
         ("/v1/admin/campaigns/{id}", documents::one(&campaigns::RESOURCE)),
+        ("/v1/admin/campaigns/{id}/explain", post(explain::stored)),
         ("/v1/admin/campaigns/{id}/duplicate", post(campaigns::duplicate)),
         ("/v1/admin/campaigns/{id}/archive", post(campaigns::archive)),
         ("/v1/admin/campaigns/{id}/restore", history::restore(&campaigns::RESOURCE)),

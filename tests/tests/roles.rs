@@ -63,7 +63,7 @@ const WORKER_MAY_NOT: &[&str] = &[
     "SELECT id FROM api_keys",
     "INSERT INTO api_keys (name, role, hash) VALUES ('n', 'admin', sha256('k'))",
     "UPDATE api_keys SET revoked_at = NULL",
-    "SELECT id FROM changes",
+    "DELETE FROM changes",
     "INSERT INTO campaigns (id, document) VALUES ('c', '{}')",
     "UPDATE campaigns SET status = 'active'",
     "DELETE FROM campaigns",

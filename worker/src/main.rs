@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use worker::commands::audit::Since;
+use worker::commands::backtest::Backtest;
 use worker::commands::dead_letters::DeadLetters;
 use worker::commands::erasures::Erasures;
 use worker::commands::erasures::erase::Erase;
+use worker::commands::explain::Explain;
 use worker::commands::export_legacy::ExportLegacy;
 use worker::commands::export_user::ExportUser;
 use worker::commands::import_archive::ImportArchive;
@@ -44,6 +46,10 @@ enum Command {
         #[arg(long, value_name = "TIME|DURATION")]
         since: Option<Since>,
     },
+    /// Tells why a campaign was, or would be, shown to a user for an event: each rule with what it saw, and every other check.
+    Explain(Explain),
+    /// Tells how many users and events of the last days a campaign would have matched.
+    Backtest(Backtest),
     /// Erases everything about people, or renews their consent: through the stream, in order with their events.
     Erase(Erase),
     /// Lists, shows and verifies erasures and their receipts; carries tombstones to a restored database.
@@ -76,6 +82,8 @@ async fn main() -> ExitCode {
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
+        Command::Explain(explain) => explain.run().await,
+        Command::Backtest(backtest) => backtest.run().await,
         Command::ExportUser(export) => export.run().await,
         Command::Erase(erase) => erase.run().await,
         Command::Erasures(what) => worker::commands::erasures::erasures(what).await,

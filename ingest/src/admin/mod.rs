@@ -3,7 +3,7 @@
 //! Every route here passes [`gate`] first: key, then the limit on writes. [`documents`] serves campaigns, segments and feature
 //! flags alike, from a [`resource`] that says what is special about each ([`campaigns`], [`segments`], [`features`]);
 //! [`edit`] writes them, [`if_match`] guards against lost changes, [`history`] lists changes and goes back. The others show
-//! what the pipeline made: [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
+//! what the pipeline made: why a campaign matched ([`explain`]) and what a draft would have matched ([`backtest`]), [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
 //! [`letter_actions`] drive these again or discard them; [`erasure_actions`] erase people, [`erasures`] are the receipts, and [`user_export`] hands out
 //! all that is stored of somebody;
 //! and [`keys`] makes and revokes keys. [`status`] tells how the pipeline is doing, [`metadata`] which names were seen; both answers are
@@ -11,6 +11,7 @@
 //!
 //! Lists take `limit`, `offset` and `cursor` ([`paging`]); what else they take stands in the doc of each.
 
+pub mod backtest;
 pub mod campaigns;
 pub mod days;
 pub mod dead_letters;
@@ -20,6 +21,7 @@ pub mod erasure_actions;
 pub mod erasure_request;
 pub mod erasures;
 pub mod events;
+pub mod explain;
 pub mod features;
 pub mod gate;
 pub mod history;

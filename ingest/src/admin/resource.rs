@@ -84,14 +84,18 @@ impl Resource {
 
     /// Passes a whole document through the door.
     pub fn checked(&self, document: &RawObject) -> Result<Checked, Problem> {
-        (self.check)(document).map_err(|faults| {
-            let message = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            let details = faults.iter().map(|fault| {
-                json!({"type": "field", "path": fault.field, "msg": fault.message, "code": fault.code,
-                       "location": "body"})
-            });
-            Problem::new(self.invalid, message).with("details", details.collect())
-        })
+        (self.check)(document).map_err(|faults| self.faulty(&faults))
+    }
+
+    /// A document with these faults.
+    #[must_use]
+    pub fn faulty(&self, faults: &[Fault]) -> Problem {
+        let message = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let details = faults.iter().map(|fault| {
+            json!({"type": "field", "path": fault.field, "msg": fault.message, "code": fault.code,
+                   "location": "body"})
+        });
+        Problem::new(self.invalid, message).with("details", details.collect())
     }
 
     /// The object of a reply.

@@ -103,7 +103,7 @@ impl Scan {
                 windows.iter().map(|window| Asked {
                     user: UserKey { kind: self.kind, id: &user.id },
                     event: &window.event,
-                    since: occurrences::since(now, window.within_seconds),
+                    since: window.since(now),
                     most: window.most,
                 })
             })

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{each_operation, refusals};
+use crate::admin::gate::is_question;
 use crate::observe::is_limited;
 use crate::problem::Kind;
 use crate::router::is_for_admins;
@@ -15,7 +16,7 @@ const WITH_A_KEY: [Kind; 2] = [Kind::Unauthorized, Kind::KeysUnavailable];
 pub fn add(document: &mut Value) {
     each_operation(document, |path, method, operation| {
         let guarded = is_for_admins(path);
-        let counted = guarded && method != "get";
+        let counted = guarded && method != "get" && !is_question(path);
         let open = operation["security"] == json!([{}]);
         let mut kinds = OF_ALL.to_vec();
         if !open {

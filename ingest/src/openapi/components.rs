@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{document_bodies, event_bodies, refusals};
+use super::{document_bodies, event_bodies, explain_bodies, refusals};
 
 /// Adds it.
 pub fn add(document: &mut Value) {
@@ -12,7 +12,7 @@ pub fn add(document: &mut Value) {
     components["securitySchemes"] = keys();
     components["schemas"]["Problem"] = problem();
     components["schemas"]["Fault"] = fault();
-    for (name, schema) in event_bodies::all().into_iter().chain(document_bodies::all()) {
+    for (name, schema) in event_bodies::all().into_iter().chain(document_bodies::all()).chain(explain_bodies::all()) {
         components["schemas"][name] = schema;
     }
 }

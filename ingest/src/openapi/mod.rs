@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of the API, made from the code, and the page that shows it.
 //!
 //! Each handler carries its description as an attribute; answers are the types that are really serialised. Bodies that are read
-//! field by field have no type: their schemas stand in [`event_bodies`] and [`document_bodies`]. Then, in this order: [`copies`] adds what is served by the same
+//! field by field have no type: their schemas stand in [`event_bodies`], [`document_bodies`] and [`explain_bodies`]. Then, in this order: [`copies`] adds what is served by the same
 //! handlers (segments and flags as campaigns, other spellings of a path), [`around`] what the layers around all handlers do to
 //! every operation ([`refusals`], keys, limits), [`components`] what is referred to. [`page`] shows it to people.
 //!
@@ -13,6 +13,7 @@ pub mod components;
 pub mod copies;
 pub mod document_bodies;
 pub mod event_bodies;
+pub mod explain_bodies;
 pub mod page;
 pub mod parameters;
 pub mod refusals;
@@ -64,6 +65,9 @@ use crate::{admin, analytics, browser_sdk, console, feature_flags, for_user, hea
         admin::documents::delete,
         admin::campaigns::duplicate,
         admin::campaigns::archive,
+        admin::explain::stored,
+        admin::explain::draft,
+        admin::backtest::backtest,
         admin::history::go_back,
         admin::history::list,
         admin::segments::list,

@@ -58,6 +58,8 @@ sets! {
     ChecksKey: KeysUnavailable;
     /// The live tail.
     Listens: Overloaded, StreamUnavailable;
+    /// One of a few places.
+    OneAtATime: Overloaded;
     /// Something about a user, whom a key with identity verification must prove.
     AboutUser: UserNotVerified;
 }

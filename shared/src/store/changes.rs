@@ -1,8 +1,8 @@
 //! The history of documents: what [`super::documents`] writes with each change, read back.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
 use sqlx::postgres::PgPool;
+use sqlx::{FromRow, PgExecutor};
 
 use super::documents::Collection;
 
@@ -59,7 +59,7 @@ pub async fn latest_version(pool: &PgPool, collection: &Collection, id: &str) ->
 ///
 /// A document that was imported has no change that made its first version; the change that followed it still knows it.
 pub async fn document_of(
-    pool: &PgPool,
+    database: impl PgExecutor<'_>,
     collection: &Collection,
     (id, version): (&str, i64),
 ) -> Result<Option<String>, sqlx::Error> {
@@ -72,6 +72,29 @@ pub async fn document_of(
     .bind(collection.table())
     .bind(id)
     .bind(version)
-    .fetch_one(pool)
+    .fetch_one(database)
     .await
+}
+
+/// The version of a document that was in force at a moment, as far as its history goes back; `None` when it did not exist then.
+///
+/// What was imported, and never changed since, has no history: then it is the version that there is now.
+pub async fn version_at(
+    database: impl PgExecutor<'_>,
+    collection: &Collection,
+    (id, at): (&str, DateTime<Utc>),
+) -> Result<Option<i64>, sqlx::Error> {
+    let then = "SELECT CASE action WHEN 'delete' THEN -1 ELSE version END FROM changes
+                 WHERE collection = $1 AND entity_id = $2 AND changed_at <= $3 ORDER BY version DESC LIMIT 1";
+    let first = "SELECT CASE action WHEN 'create' THEN -1 ELSE version - 1 END FROM changes
+                  WHERE collection = $1 AND entity_id = $2 ORDER BY version LIMIT 1";
+    let current = format!("SELECT version FROM {} WHERE id = $2", collection.table());
+    let version: Option<i64> =
+        sqlx::query_scalar(&format!("/* changes.version_at */ SELECT coalesce(({then}), ({first}), ({current}))"))
+            .bind(collection.table())
+            .bind(id)
+            .bind(at)
+            .fetch_one(database)
+            .await?;
+    Ok(version.filter(|version| *version >= 0))
 }

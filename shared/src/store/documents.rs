@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnection, PgPool, Postgres};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::{FromRow, PgExecutor, QueryBuilder};
 
 use crate::domain::raw_object::RawObject;
 
@@ -86,9 +86,9 @@ pub struct Wanted {
 
 impl Collection {
     /// One document.
-    pub async fn read(&self, pool: &PgPool, id: &str) -> Result<Option<Stored>, sqlx::Error> {
+    pub async fn read(&self, database: impl PgExecutor<'_>, id: &str) -> Result<Option<Stored>, sqlx::Error> {
         let sql = format!("/* documents.read */ SELECT {COLUMNS} FROM {} WHERE id = $1", self.table);
-        sqlx::query_as(&sql).bind(id).fetch_optional(pool).await
+        sqlx::query_as(&sql).bind(id).fetch_optional(database).await
     }
 
     /// A page of the documents.

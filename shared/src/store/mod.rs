@@ -1,8 +1,9 @@
 //! The edge to PostgreSQL that both programs share: connecting, the schema's version, the documents that admins own
-//! with their history, dead letters, erasures and tombstones, and the snapshot of the campaigns; and counting what fails.
+//! with their history, dead letters, erasures and tombstones, and the snapshot of the campaigns; why a campaign matched, and what a draft would have matched; and counting what fails.
 //!
 //! What only one program does with the database lives in that program.
 
+pub mod backtest;
 pub mod campaigns;
 pub mod catalog;
 pub mod changes;
@@ -11,6 +12,7 @@ pub mod dead_letters;
 pub mod documents;
 pub mod durability;
 pub mod erasures;
+pub mod explain;
 pub mod failure;
 pub mod occurrences;
 pub mod schema;

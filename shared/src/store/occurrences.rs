@@ -8,18 +8,17 @@
 //!
 //! Each time comes with the event it is of: who lays accepted events over stored ones must tell a resend from one event more.
 
-use chrono::{DateTime, Days, TimeDelta, Utc};
+use chrono::{DateTime, Days, Utc};
 use serde::Deserialize;
 use sqlx::Arguments;
 use sqlx::postgres::{PgArguments, PgConnection};
 use uuid::Uuid;
 
+use crate::domain::campaign::person::CLOCK_DAYS;
 use crate::domain::user_key::UserKey;
 
 /// Of a user who did more within a window (a test device, a service account) only so many of the latest events are looked at.
 const MOST_LOOKED_AT: u32 = 10_000;
-/// Days by which a device's own date may be off.
-const CLOCK_DAYS: u64 = 2;
 
 /// A question about one user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,10 +115,4 @@ pub async fn read(connection: &mut PgConnection, asked: &[Asked<'_>]) -> Result<
     add(&mut arguments, asked)?;
     let answers = sqlx::query_as_with(&query(1), arguments).fetch_all(connection).await?;
     Ok(in_order(answers, asked.len()))
-}
-
-/// The begin of a window that ends now.
-#[must_use]
-pub fn since(now: DateTime<Utc>, within_seconds: Option<u32>) -> Option<DateTime<Utc>> {
-    within_seconds.and_then(|seconds| now.checked_sub_signed(TimeDelta::seconds(i64::from(seconds))))
 }

@@ -2,9 +2,12 @@
 
 pub mod adopt_stream;
 pub mod audit;
+pub mod backtest;
+mod campaign_file;
 pub mod check;
 pub mod dead_letters;
 pub mod erasures;
+pub mod explain;
 pub mod export_legacy;
 pub mod export_user;
 pub mod import_archive;

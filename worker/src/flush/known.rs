@@ -55,7 +55,7 @@ pub async fn times<'a>(
     let questions: Vec<Asked<'_>> = asked
         .iter()
         .map(|(user, window)| {
-            let since = occurrences::since(earliest, window.within_seconds);
+            let since = window.since(earliest);
             Asked { user: *user, event: &window.event, since, most: window.most }
         })
         .collect();

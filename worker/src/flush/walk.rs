@@ -17,7 +17,6 @@ use shared::domain::event::{Event, EventType, Flags};
 use shared::domain::rules::{CountWindow, Counts, Facts, JsonFields};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::{Placeholders, UserKey};
-use shared::store::occurrences;
 
 use super::Incoming;
 use super::effects::Plan;
@@ -204,7 +203,7 @@ impl Counts for FlushCounts<'_, '_> {
             // Of a stranger there is only this event.
             return Some(u32::from(window.event == self.trigger));
         };
-        let since = occurrences::since(self.event.received_at, window.within_seconds);
+        let since = window.since(self.event.received_at);
         let counts = |at: &&DateTime<Utc>| since.is_none_or(|since| **at > since);
         let stored = self.times.get(&(user, window)).map_or(&[][..], Vec::as_slice).iter().filter(counts).count();
         let here = self.happened.get(&(user, window.event.as_str())).map_or(&[][..], Vec::as_slice);

@@ -94,6 +94,30 @@ impl Assignment {
         }
     }
 
+    /// Does it go by places at all: is it rolled out to some only, or some are held out?
+    #[must_use]
+    pub fn parts_users(&self) -> bool {
+        self.rollout != EVERYBODY || self.hold_out > 0
+    }
+
+    /// Where they stand in the roll-out, for people.
+    #[must_use]
+    pub fn rollout_standing(&self, campaign_id: &str, who: Who<'_>) -> String {
+        if self.rollout == EVERYBODY {
+            return "it is rolled out to everybody".to_owned();
+        }
+        standing(place("roll-out", campaign_id, who), self.rollout, "rolled out to")
+    }
+
+    /// Where they stand in the hold-out, for people.
+    #[must_use]
+    pub fn hold_out_standing(&self, campaign_id: &str, who: Who<'_>) -> String {
+        if self.hold_out == 0 {
+            return "nobody is held out".to_owned();
+        }
+        standing(place("hold-out", campaign_id, who), self.hold_out, "held out for")
+    }
+
     /// Is the campaign rolled out to them?
     #[must_use]
     pub fn rolled_out(&self, campaign_id: &str, who: Who<'_>) -> bool {
@@ -117,6 +141,15 @@ impl Assignment {
             left = left.saturating_sub(weight);
             here
         })
+    }
+}
+
+/// The first places of [`EVERYBODY`] are in.
+fn standing(place: Option<u16>, share: u16, what: &str) -> String {
+    let percent = f64::from(share) / 100.0;
+    match place {
+        None => format!("{what} {percent} %: nobody is known, so there is no place"),
+        Some(place) => format!("place {place} of {EVERYBODY}; {what} {percent} %, the places below {share}"),
     }
 }
 

@@ -4,7 +4,7 @@
 //! treated like any other, or the comparison would be worthless), by the time their event was received; previews count for
 //! nothing. `total` counts what was shown to anybody. Strangers have no history, so only `total` binds them.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::option::Section;
 use super::schedule::Schedule;
@@ -43,6 +43,10 @@ impl History {
         self.last_at = self.last_at.max(Some(at));
         self.recent.push(at);
     }
+
+    fn since(&self, midnight: DateTime<Utc>) -> u64 {
+        self.recent.iter().filter(|at| **at >= midnight).count() as u64
+    }
 }
 
 impl Caps {
@@ -66,15 +70,42 @@ impl Caps {
     /// May it be shown once more to a user with this history? `total` is not looked at.
     #[must_use]
     pub fn allow(&self, history: &History, schedule: &Schedule, now: DateTime<Utc>) -> bool {
-        let today = || {
-            let midnight = schedule.start_of_day(now);
-            history.recent.iter().filter(|at| **at >= midnight).count() as u64
-        };
+        let today = || history.since(schedule.start_of_day(now));
         // A gap also keeps away what is handled out of order: the distance counts, not the direction.
         let rested = |gap| history.last_at.is_none_or(|last| (now - last).abs() >= gap);
         self.per_user.is_none_or(|most| history.shown < u64::from(most))
             && self.per_user_per_day.is_none_or(|most| today() < u64::from(most))
             && self.min_gap.is_none_or(rested)
+    }
+}
+
+impl Caps {
+    /// How the caps of a user stand, for people; empty where there are none.
+    #[must_use]
+    pub fn standing(&self, history: &History, schedule: &Schedule, now: DateTime<Utc>) -> String {
+        let iso = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let mut parts = Vec::new();
+        if let Some(most) = self.per_user {
+            let never = if history.shown >= u64::from(most) { ": never again" } else { "" };
+            parts.push(format!("shown {} of {most} times in all{never}", history.shown));
+        }
+        if let Some(most) = self.per_user_per_day {
+            let (begin, next) = (schedule.start_of_day(now), schedule.end_of_day(now));
+            let today = history.since(begin);
+            let again = if today >= u64::from(most) { format!(": next from {}", iso(next)) } else { String::new() };
+            parts.push(format!("shown {today} of {most} times since {}{again}", iso(begin)));
+        }
+        if let Some(gap) = self.min_gap {
+            let seconds = gap.num_seconds();
+            parts.push(match history.last_at {
+                None => format!("not shown yet; {seconds} s must lie between two times"),
+                Some(last) if (now - last).abs() < gap => {
+                    format!("last shown at {}: {seconds} s must pass, next from {}", iso(last), iso(last + gap))
+                }
+                Some(last) => format!("last shown at {}, at least {seconds} s ago", iso(last)),
+            });
+        }
+        parts.join("; ")
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::catalog::folded;
 use super::client_object::client_object;
 use super::definition::{self, Status};
 use super::delivery::{Decision, Delivery, Situation};
@@ -118,6 +119,41 @@ impl Compiled {
     #[must_use]
     pub fn listens(&self) -> bool {
         self.is_active() || (self.delivery.has_test_users() && self.status != Some(Status::Archived))
+    }
+
+    /// The names it listens to.
+    #[must_use]
+    pub fn triggers(&self) -> &[String] {
+        &self.triggers
+    }
+
+    /// Does it take another case, and `_` for a blank, as the same name?
+    #[must_use]
+    pub fn listens_loosely(&self) -> bool {
+        self.listens_loosely
+    }
+
+    /// Is this event one of its triggers?
+    #[must_use]
+    pub fn is_triggered_by(&self, event: &str) -> bool {
+        if !self.listens_loosely {
+            return self.triggers.iter().any(|trigger| trigger == event);
+        }
+        let event = folded(event);
+        self.triggers.iter().any(|trigger| folded(trigger) == event)
+    }
+
+    /// Where it stands in its life; `None`: nowhere known, so never active.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.status
+    }
+
+    /// The same, as if it were active.
+    #[must_use]
+    pub fn activated(mut self) -> Self {
+        self.status = Some(Status::Active);
+        self
     }
 
     /// Is its status `active`?

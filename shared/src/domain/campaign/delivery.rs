@@ -89,6 +89,46 @@ pub enum Suppressed {
     Capped,
 }
 
+impl Suppressed {
+    /// What may stand against a campaign whose rules hold, in the order in which it is asked.
+    const AFTER_RULES: [Self; 4] = [Self::Schedule, Self::OptedOut, Self::RollOut, Self::Capped];
+
+    /// The name, for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotActive => "not_active",
+            Self::Rules => "rules",
+            Self::Schedule => "schedule",
+            Self::OptedOut => "opted_out",
+            Self::RollOut => "roll_out",
+            Self::Capped => "capped",
+        }
+    }
+}
+
+impl Decision {
+    /// The name, for programs: what a recorded match says, or `suppressed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Show(_) => "show",
+            Self::HoldOut(_) => "hold_out",
+            Self::Preview(_) => "preview",
+            Self::Suppressed(_) => "suppressed",
+        }
+    }
+
+    /// The index of the variant; of what is suppressed none.
+    #[must_use]
+    pub fn variant(self) -> Option<usize> {
+        match self {
+            Self::Show(variant) | Self::HoldOut(variant) | Self::Preview(variant) => variant,
+            Self::Suppressed(_) => None,
+        }
+    }
+}
+
 impl Delivery {
     /// Reads all of it.
     pub fn read(document: &RawObject, faults: &mut Vec<Fault>) -> Self {
@@ -124,7 +164,7 @@ impl Delivery {
         rules_hold: impl FnOnce() -> bool,
         situation: &Situation<'_>,
     ) -> Decision {
-        let Situation { who, now, opted_out, history, shown_to_all } = *situation;
+        let who = situation.who;
         let preview = !active && self.is_test_user(who);
         if !active && !preview {
             return Decision::Suppressed(Suppressed::NotActive);
@@ -136,21 +176,33 @@ impl Delivery {
         if preview {
             return Decision::Preview(variant);
         }
-        if !self.schedule.is_open(now) {
-            return Decision::Suppressed(Suppressed::Schedule);
+        let against = Suppressed::AFTER_RULES.into_iter().find(|reason| self.stands(*reason, campaign_id, situation));
+        match against {
+            Some(reason) => Decision::Suppressed(reason),
+            None if self.assignment.held_out(campaign_id, who) => Decision::HoldOut(variant),
+            None => Decision::Show(variant),
         }
-        if opted_out && !self.ignore_opt_out {
-            return Decision::Suppressed(Suppressed::OptedOut);
+    }
+
+    /// Does this stand against the campaign? Status and rules are not judged here.
+    pub(super) fn stands(&self, reason: Suppressed, campaign_id: &str, situation: &Situation<'_>) -> bool {
+        match reason {
+            Suppressed::NotActive | Suppressed::Rules => false,
+            Suppressed::Schedule => !self.schedule.is_open(situation.now),
+            Suppressed::OptedOut => situation.opted_out && !self.ignore_opt_out,
+            Suppressed::RollOut => !self.assignment.rolled_out(campaign_id, situation.who),
+            Suppressed::Capped => self.capped_for_user(situation) || self.capped_for_all(situation),
         }
-        if !self.assignment.rolled_out(campaign_id, who) {
-            return Decision::Suppressed(Suppressed::RollOut);
-        }
-        let known = matches!(who, Who::User(_));
-        let capped = known && !self.caps.allow(history, &self.schedule, now);
-        if capped || self.caps.total.is_some_and(|most| shown_to_all >= u64::from(most)) {
-            return Decision::Suppressed(Suppressed::Capped);
-        }
-        if self.assignment.held_out(campaign_id, who) { Decision::HoldOut(variant) } else { Decision::Show(variant) }
+    }
+
+    /// Was the user shown it often enough? A stranger has no history.
+    pub(super) fn capped_for_user(&self, situation: &Situation<'_>) -> bool {
+        matches!(situation.who, Who::User(_)) && !self.caps.allow(situation.history, &self.schedule, situation.now)
+    }
+
+    /// Was it shown to enough people?
+    pub(super) fn capped_for_all(&self, situation: &Situation<'_>) -> bool {
+        self.caps.total.is_some_and(|most| situation.shown_to_all >= u64::from(most))
     }
 }
 

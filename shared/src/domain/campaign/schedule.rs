@@ -7,7 +7,9 @@
 //! - Within these, one of the [`window`]s must be open; without any it runs at all hours. A window is what the clock on the wall
 //!   shows, so it is an hour longer or shorter on a day of a clock change.
 
-use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 
 use super::option::Section;
@@ -65,6 +67,43 @@ impl Schedule {
         }
         let local = now.with_timezone(&self.zone).naive_local();
         self.windows.is_empty() || self.windows.iter().any(|window| window.holds(local))
+    }
+
+    /// The midnight with which the next day begins in the campaign's zone.
+    #[must_use]
+    pub fn end_of_day(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let date = now.with_timezone(&self.zone).date_naive();
+        let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
+        instant(next.and_time(NaiveTime::MIN), self.zone)
+    }
+
+    /// Whether it runs at this moment and why, for people.
+    #[must_use]
+    pub fn standing(&self, now: DateTime<Utc>) -> String {
+        let iso = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        if let Some(start) = self.starts_at.filter(|start| now < *start) {
+            return format!("it starts at {}", iso(start));
+        }
+        if let Some(end) = self.ends_at.filter(|end| now >= *end) {
+            return format!("it ended at {}", iso(end));
+        }
+        let local = now.with_timezone(&self.zone).naive_local();
+        let clock = format!("{} in {}", local.format("%a %H:%M"), self.zone);
+        match self.windows.iter().find(|window| window.holds(local)) {
+            Some(window) => format!("it is {clock}, within {window}"),
+            None if self.windows.is_empty() && (self.starts_at, self.ends_at) == (None, None) => {
+                "it runs at all times".to_owned()
+            }
+            None if self.windows.is_empty() => {
+                let from = self.starts_at.map(|at| format!(" from {}", iso(at))).unwrap_or_default();
+                let until = self.ends_at.map(|at| format!(" until {}", iso(at))).unwrap_or_default();
+                format!("it runs{from}{until}")
+            }
+            None => {
+                let all: Vec<String> = self.windows.iter().map(ToString::to_string).collect();
+                format!("it is {clock}, in none of its windows: {}", all.join(", "))
+            }
+        }
     }
 
     /// The midnight with which the day of this moment began in the campaign's zone.

@@ -3,6 +3,8 @@
 //! `{"days": ["mon", …], "from": "22:00", "to": "02:00"}`: one that ends before it begins goes on into the next day and belongs to the
 //! day it began on; without `days` it is daily; `from` equal to `to` is the 24 hours from then.
 
+use std::fmt;
+
 use chrono::{Datelike, NaiveDateTime, NaiveTime, Weekday};
 
 use super::option::Section;
@@ -11,6 +13,8 @@ use crate::domain::rules::Fault;
 
 /// Most windows of one campaign.
 pub const MAX_WINDOWS: usize = 50;
+
+const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// One window.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,19 @@ impl Window {
 
     fn on(&self, day: Weekday) -> bool {
         self.days & (1 << day.num_days_from_monday()) != 0
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days: Vec<&str> = NAMES
+            .into_iter()
+            .enumerate()
+            .filter(|(bit, _)| self.days & (1 << bit) != 0)
+            .map(|(_, name)| name)
+            .collect();
+        let days = if days.len() == NAMES.len() { "daily".to_owned() } else { days.join(" ") };
+        write!(f, "{days} {}–{}", self.from.format("%H:%M"), self.to.format("%H:%M"))
     }
 }
 
@@ -67,7 +84,6 @@ fn clock(section: &Section<'_>, key: &str, faults: &mut Vec<Fault>) -> Option<Na
 }
 
 fn days(section: &Section<'_>, faults: &mut Vec<Fault>) -> Option<u8> {
-    const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let Some(listed) = section.read::<Vec<String>>("days", "an array of days such as \"mon\"", faults) else {
         return Some(0b111_1111);
     };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::condition::Condition;
 use super::fields::Fields;
@@ -35,9 +35,17 @@ pub struct CountWindow {
     pub most: u32,
 }
 
+impl CountWindow {
+    /// Where the window begins that ends now: what happened then or before is not in it. Absent: it has no begin.
+    #[must_use]
+    pub fn since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.within_seconds.and_then(|seconds| now.checked_sub_signed(TimeDelta::seconds(i64::from(seconds))))
+    }
+}
+
 /// How often a user did something.
 pub trait Counts {
-    /// The number of such events, saturating at `window.most`; `None` when it cannot be known, which makes the rule unknown.
+    /// The number of such events; beyond `window.most` any number from there on will do. `None` when it cannot be known, which makes the rule unknown.
     fn count(&self, window: &CountWindow) -> Option<u32>;
 }
 

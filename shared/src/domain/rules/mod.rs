@@ -1,7 +1,7 @@
 //! The rule language: what campaigns, segments and features ask of a user, an event and the moment.
 //!
 //! [`read()`] turns the `rules` of a document into a [`Condition`]; [`Condition::holds`] evaluates it over [`Facts`], which the caller
-//! has gathered ([`Needs`] says what). `rules` is an array of which every element must hold (none: always). An element is a rule
+//! has gathered ([`Needs`] says what); [`Condition::trace`] tells people how it came to that. `rules` is an array of which every element must hold (none: always). An element is a rule
 //! `{type, field, operator, value}` or a group: `{all: […]}`, `{any: […]}`, `{not: …}`. `rules` may also be one group; it is kept
 //! as an array of that one.
 //!
@@ -76,10 +76,12 @@ mod entry;
 mod facts;
 mod fault;
 mod fields;
+mod keys;
 mod leaf;
 mod moment;
 mod needs;
 mod number;
+mod observe;
 mod operand;
 mod operator;
 mod path;
@@ -90,10 +92,12 @@ mod rule;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod truth;
 mod unshown;
 mod value;
 mod version;
+mod wording;
 
 pub use condition::Condition;
 pub use duration::MAX_DURATION_SECONDS;
@@ -101,6 +105,7 @@ pub use entry::MAX_VALUE_BYTES;
 pub use facts::{CountWindow, Counts, Facts, NoCounts, Segments};
 pub use fault::Fault;
 pub use fields::{Fields, JsonFields, UnknownFields};
+pub use keys::Keys;
 pub use leaf::{MAX_COUNT, MAX_FIELD_BYTES};
 pub use needs::Needs;
 pub use number::Number;
@@ -108,5 +113,6 @@ pub use pattern::MAX_PATTERN_BYTES;
 pub use read::{MAX_DEPTH, MAX_GROUPS, MAX_RULES, Read, read};
 pub use read_check::MAX_LISTED;
 pub use scope::Scope;
+pub use trace::{Grouped, Leaf, Step};
 pub use truth::Truth;
 pub use unshown::keep_unshown;

@@ -92,6 +92,19 @@ impl Operator {
 }
 
 impl Relation {
+    /// Our spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+        }
+    }
+
     /// Does it hold for two values in this order?
     #[must_use]
     pub fn holds(self, order: Ordering) -> bool {

@@ -3,7 +3,9 @@
 use super::check::Check;
 use super::facts::{CountWindow, Facts};
 use super::fields::Fields;
+use super::keys::{self, Keys};
 use super::needs::Needs;
+use super::observe::{Observer, Seen};
 use super::operator::Relation;
 use super::path;
 use super::truth::Truth;
@@ -52,23 +54,41 @@ pub(super) enum Source {
 }
 
 impl Rule {
-    pub fn holds(&self, facts: &Facts<'_>) -> Truth {
-        match self {
+    pub fn holds<O: Observer>(&self, facts: &Facts<'_>, observer: &mut O) -> Truth {
+        let (seen, truth) = match self {
             Self::Field { source, path, check, ignore_case } => {
-                let Some(fields) = source.fields(facts).filter(|fields| fields.is_known()) else {
-                    return Truth::Unknown;
-                };
-                check.holds(path::find(fields, path), *ignore_case, facts.now).into()
+                match source.fields(facts).filter(|fields| fields.is_known()) {
+                    Some(fields) => {
+                        let found = path::find(fields, path);
+                        (Seen::Field(found), check.holds(found, *ignore_case, facts.now).into())
+                    }
+                    None => (Seen::Nothing, Truth::Unknown),
+                }
             }
-            // Of a segment that does not exist nobody can say who is outside.
-            Self::Segment { id, inside } => facts.segments.get(id).map_or(Truth::False, |segment| {
-                let member = segment.holds(facts);
-                if *inside { member } else { !member }
-            }),
+            Self::Segment { id, inside } => {
+                observer.enter();
+                let member = facts.segments.get(id).map(|segment| segment.observed(facts, observer));
+                // Of a segment that does not exist nobody can say who is outside.
+                let truth = member.map_or(Truth::False, |member| if *inside { member } else { !member });
+                (Seen::Segment(member), truth)
+            }
             Self::Count { window, relation, threshold } => match facts.counts.count(window) {
-                Some(count) => relation.holds(count.cmp(threshold)).into(),
-                None => Truth::Unknown,
+                Some(count) => (Seen::Count(count), relation.holds(count.cmp(threshold)).into()),
+                None => (Seen::Nothing, Truth::Unknown),
             },
+        };
+        observer.rule(self, seen, truth);
+        truth
+    }
+
+    pub fn add_keys(&self, keys: &mut Keys) {
+        if let Self::Field { source, path, .. } = self {
+            let of = match source {
+                Source::Trait => &mut keys.traits,
+                Source::Property => &mut keys.properties,
+                Source::Context => &mut keys.context,
+            };
+            keys::add(of, path);
         }
     }
 

@@ -3,6 +3,7 @@
 mod catalog;
 mod client_object;
 mod door;
+mod explain;
 mod legacy;
 mod selection;
 

@@ -5,13 +5,14 @@ mod door;
 mod plain;
 mod reference;
 mod semantics;
+mod trace;
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    Condition, CountWindow, Counts, Facts, Fault, Fields, JsonFields, Scope, Segments, Truth, UnknownFields, read,
+    Condition, CountWindow, Counts, Facts, Fault, Fields, JsonFields, Scope, Segments, Step, Truth, UnknownFields, read,
 };
 use crate::domain::raw_object::RawObject;
 
@@ -46,10 +47,18 @@ impl Counts for World {
 
 impl World {
     fn truth(&self, condition: &Condition) -> Truth {
+        self.facts(|facts| condition.holds(facts))
+    }
+
+    fn trace(&self, condition: &Condition) -> Step {
+        self.facts(|facts| condition.trace(facts))
+    }
+
+    fn facts<T>(&self, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         let traits = self.traits.as_deref().map(JsonFields::new);
         let properties = self.properties.as_deref().map(JsonFields::new);
         let context = self.context.as_deref().map(JsonFields::new);
-        condition.holds(&Facts {
+        ask(&Facts {
             traits: traits.as_ref().map_or(&UnknownFields as &dyn Fields, |traits| traits),
             properties: properties.as_ref().map(|fields| fields as &dyn Fields),
             context: context.as_ref().map(|fields| fields as &dyn Fields),

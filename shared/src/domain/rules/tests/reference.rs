@@ -8,7 +8,7 @@ use proptest::sample::select;
 use super::asks::{Ask, any_ask, any_ask_with_field};
 use super::plain::{Named, Plain, any_fields, object};
 use super::{World, condition, scoped};
-use crate::domain::rules::{Needs, Scope, Truth};
+use crate::domain::rules::{Grouped, Needs, Scope, Step, Truth};
 
 #[derive(Debug, Clone)]
 enum Tree {
@@ -52,6 +52,26 @@ impl Tree {
                 )
             }
         }
+    }
+
+    /// Has the trace the same shape, each step with the outcome that it has by itself?
+    fn is_shown_by(&self, step: &Step, known: &Known) -> bool {
+        let inner = step.inner();
+        let all = |trees: &[Tree]| {
+            trees.len() == inner.len() && trees.iter().zip(inner).all(|(tree, step)| tree.is_shown_by(step, known))
+        };
+        step.pass() == self.holds(known)
+            && match (self, step) {
+                (Self::All(trees), Step::Group(Grouped { all: Some(_), .. }))
+                | (Self::Any(trees), Step::Group(Grouped { any: Some(_), .. })) => all(trees),
+                (Self::Not(tree), Step::Group(Grouped { not: Some(_), .. })) => all(std::slice::from_ref(tree)),
+                (Self::Segment(id, _), Step::Rule(_)) => match known.segments.get(id) {
+                    Some(segment) => segment.is_shown_by(inner[0].inner().first().unwrap(), known),
+                    None => inner.is_empty(),
+                },
+                (Self::Field(..) | Self::Count(..), Step::Rule(_)) => inner.is_empty(),
+                _ => false,
+            }
     }
 
     /// `None`: it depends on what is not known.
@@ -214,6 +234,10 @@ proptest! {
         let condition = condition(&tree.json());
         let expected = truth(tree.holds(&known));
         prop_assert_eq!(known.world().truth(&condition), expected, "{}", tree.json());
+
+        let trace = known.world().trace(&condition);
+        prop_assert_eq!(trace.pass(), tree.holds(&known), "the trace differs: {}", tree.json());
+        prop_assert!(tree.is_shown_by(trace.inner().first().unwrap(), &known), "{} is shown as {trace:?}", tree.json());
 
         let mut needs = condition.needs().clone();
         needs.resolve(&known.world().segments);
