@@ -69,7 +69,7 @@ SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, :'events_owner') FR
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"ingest", :"worker", :"read";
 -- The owner of events, beside its own tables: what goes with the events it drops or erases.
 REVOKE ALL ON _sqlx_migrations, active_users, campaigns, changes, conversions, dead_letters, duplicates, features, holds, identity_links,
-    lanes, late_ids, ledger, matches, removals, retention, rollups, segments, users FROM :"events_owner";
+    lanes, late_ids, ledger, matches, removals, retention, rollups, segments, users, webhook_deliveries, webhook_endpoints FROM :"events_owner";
 
 -- ingest: what the admin API changes, with the tables that triggers change along (catalog, campaign_totals); the rest it only reads.
 GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, segments, features TO :"ingest";
@@ -87,6 +87,11 @@ GRANT SELECT (salt, public_key) ON erasure_secrets TO :"ingest";
 GRANT UPDATE (event_id, redriven_at, redriven_by, redriven_seq, discarded_at, discarded_by, discard_reason) ON dead_letters
     TO :"ingest", :"worker";
 
+-- Webhooks: a trigger on campaigns keeps the endpoints; people resume them and change secrets, send again, and try.
+GRANT SELECT, UPDATE (secret, previous_secret, previous_until, failures, failing_since, not_before, paused_at) ON webhook_endpoints TO :"ingest";
+GRANT SELECT, INSERT ON webhook_deliveries TO :"ingest";
+GRANT UPDATE (state, attempts, next_attempt_at, claim, finished_at, resent_at, resent_by) ON webhook_deliveries TO :"ingest", :"worker";
+
 -- worker: the effects of events, ownership and positions. Never a key, never a change of a campaign.
 GRANT SELECT ON _sqlx_migrations, backups, campaigns, catalog, changes, features, layouts, segments TO :"worker";
 GRANT SELECT, INSERT ON active_users, conversions, dead_letters, events, identity_links, matches, removals TO :"worker";
@@ -94,11 +99,13 @@ GRANT SELECT, INSERT, UPDATE ON erasures, tombstones TO :"worker";
 GRANT SELECT, UPDATE ON erasure_secrets, retention TO :"worker";
 GRANT SELECT, INSERT, UPDATE ON campaign_totals, day_spans, duplicates, lanes, ledger, partitions, rollups, users TO :"worker";
 GRANT SELECT, INSERT ON late_ids TO :"worker";
+GRANT SELECT, UPDATE (failures, failing_since, last_error, last_failed_at, not_before, paused_at) ON webhook_endpoints TO :"worker";
+GRANT SELECT, INSERT, UPDATE (last_attempt_at, last_status, last_error) ON webhook_deliveries TO :"worker";
 GRANT SELECT, INSERT, UPDATE, DELETE ON holds, workers TO :"worker";
 -- Who drops a partition or erases rows notes it, in the same transaction.
 GRANT INSERT, SELECT (events) ON removals TO :"events_owner";
 -- Rows of other tables that have expired, or are erased with a person.
-GRANT SELECT, DELETE ON active_users, changes, duplicates, identity_links, late_ids, users TO :"events_owner";
+GRANT SELECT, DELETE ON active_users, changes, duplicates, identity_links, late_ids, users, webhook_deliveries, webhook_endpoints TO :"events_owner";
 GRANT SELECT, UPDATE, DELETE ON conversions, dead_letters, matches TO :"events_owner";
 GRANT SELECT, INSERT, UPDATE, DELETE ON ledger, rollups TO :"events_owner";
 GRANT SELECT, UPDATE ON retention TO :"events_owner";
@@ -107,8 +114,10 @@ GRANT SELECT ON _sqlx_migrations, campaigns, features, holds, lanes, segments TO
 -- read: for people and dashboards. Everything but what opens doors: of api_keys neither hashes nor secrets.
 GRANT SELECT ON _sqlx_migrations, active_users, backups, campaign_totals, campaigns, catalog, changes, conversions, day_spans,
     dead_letters, duplicates, erasures, events, features, holds, identity_links, lanes, late_ids, layouts, ledger, matches, partitions, removals,
-    retention, rollups, segments, tombstones, users, workers TO :"read";
+    retention, rollups, segments, tombstones, users, webhook_deliveries, workers TO :"read";
 GRANT SELECT (id, name, role, created_at, revoked_at, events_per_second, bytes_per_second, burst_seconds) ON api_keys TO :"read";
+GRANT SELECT (campaign_id, webhook, previous_until, failures, failing_since, last_error, last_failed_at, not_before, paused_at, changed_at)
+    ON webhook_endpoints TO :"read";
 -- A question that takes for ever would hold back the removal of old partitions.
 ALTER ROLE :"read" SET default_transaction_read_only = on;
 ALTER ROLE :"read" SET statement_timeout = '5min';

@@ -18,7 +18,8 @@ use axum::routing::{MethodRouter, get, post, put};
 
 use crate::admin::{
     backtest, campaigns, dead_letters, documents, erasure_actions, erasures, events, explain, features, gate, history,
-    keys, letter_actions, members, metadata, profile, segments, status, user_export, users,
+    keys, letter_actions, members, metadata, profile, segments, status, user_export, users, webhook_deliveries,
+    webhooks,
 };
 use crate::analytics::{campaign, daily, dashboard, names, overview};
 use crate::app::App;
@@ -130,6 +131,14 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/admin/status", get(status::show)),
         ("/v1/admin/metadata/events", get(metadata::events)),
         ("/v1/admin/metadata/traits", get(metadata::traits)),
+        ("/v1/admin/webhooks", get(webhooks::list)),
+        ("/v1/admin/webhooks/deliveries", get(webhook_deliveries::list)),
+        ("/v1/admin/webhooks/deliveries/{id}", get(webhook_deliveries::show)),
+        ("/v1/admin/webhooks/deliveries/{id}/resend", post(webhook_deliveries::resend)),
+        ("/v1/admin/webhooks/{id}", get(webhooks::show)),
+        ("/v1/admin/webhooks/{id}/resume", post(webhooks::resume)),
+        ("/v1/admin/webhooks/{id}/secret", post(webhooks::secret)),
+        ("/v1/admin/webhooks/{id}/test", post(webhooks::test)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
         ("/v1/admin/keys/{id}", put(keys::change).delete(keys::revoke)),
         ("/livez", get(health::live)),

@@ -29,6 +29,8 @@
 //! | [`skip`] | saying that a test cannot run here |
 //! | [`proxy`], [`image`] | a network and a disk that fail on request |
 //! | [`legacy`], [`legacy_store`] | requests as the old SDK sent them; stores of the old server, made up |
+//! | [`certificates`] | an authority, and a server's certificate |
+//! | [`receiver`] | somebody whom campaigns tell of their matches |
 //! | [`schemathesis`] | calls made up from the document of the API |
 //! | [`upgrade`] | programs of two versions at once |
 //! | [`witness`] | a good client beside harm, and the memory that the harm cost |
@@ -37,6 +39,7 @@
 pub mod answer_dropper;
 pub mod books;
 pub mod browser;
+pub mod certificates;
 pub mod chaos;
 pub mod cleanup;
 pub mod client;
@@ -66,6 +69,7 @@ pub mod plans;
 pub mod program;
 pub mod proxy;
 
+pub mod receiver;
 pub mod recount;
 pub mod roles;
 pub mod schemathesis;

@@ -20,7 +20,7 @@ use worker::jobs::retention::{self, Rules};
 
 /// Rules that keep so many days of events, and the rest as by default.
 fn keep(days: u16, archive: Option<archive::folder::Folder>) -> Rules {
-    let periods = Periods { matches: 400, dead_letters: 90, changes: 1_100 };
+    let periods = Periods { matches: 400, dead_letters: 90, changes: 1_100, webhooks: 30 };
     Rules { limits: Limits { days, bytes: 0 }, periods, archive }
 }
 

@@ -100,7 +100,9 @@ async fn send(pipeline: &Pipeline, batch: &[Value]) {
 
 fn campaign() -> Value {
     json!({"id": "c", "name": "c", "status": "active", "trigger": "bought", "rules": [], "goal": {"event": "paid", "within_seconds": 3600},
-           "frequency_cap": {"per_user": 1000}})
+           "frequency_cap": {"per_user": 1000},
+           // Nobody is there, so messages wait.
+           "webhook": {"url": "https://127.0.0.1:9/", "events": ["match", "conversion"]}})
 }
 
 /// A person who has been a visitor, is known by another name too, and left traces everywhere.
@@ -147,12 +149,14 @@ async fn everything_about_a_person_goes_and_nothing_of_others() {
             .number(&format!("SELECT count(*) FROM {table} t WHERE position('{user}' IN t::text) > 0"))
             .await
     };
-    for table in ["users", "events", "matches", "conversions", "identity_links", "dead_letters", "rollups"] {
+    for table in
+        ["users", "events", "matches", "conversions", "identity_links", "dead_letters", "rollups", "webhook_deliveries"]
+    {
         assert!(of(table, "ada-lovelace").await > 0, "the test leaves nothing in {table}");
     }
     let bob = async || {
         let mut counts = Vec::new();
-        for table in ["users", "events", "matches", "conversions", "dead_letters", "rollups"] {
+        for table in ["users", "events", "matches", "conversions", "dead_letters", "rollups", "webhook_deliveries"] {
             counts.push(of(table, "bob-the-other").await + of(table, "visitor-of-bob").await);
         }
         counts
@@ -494,6 +498,7 @@ async fn an_export_holds_everything_about_somebody_and_nothing_of_others() {
     assert_eq!((count("profiles"), count("events"), count("dead_letters")), (2, 1_210, 1));
     // The cap of the campaign, and the visitor's own.
     assert_eq!((count("matches"), count("conversions"), count("erasures")), (1_001, 1, 0));
+    assert_eq!(count("webhook_deliveries"), 1_002);
     assert_eq!(all["linked_anonymous_ids"], json!(["visitor-of-ada"]));
     let mut ids: Vec<&str> =
         all["events"].as_array().unwrap().iter().map(|e| e["message_id"].as_str().unwrap()).collect();

@@ -62,6 +62,13 @@ async fn store_something(pipeline: &Pipeline) {
             sqlx::query(&insert).execute(&pipeline.database.pool).await.unwrap();
         }
     }
+    let webhooks = [
+        r#"UPDATE campaigns SET document = document || '{"webhook": {"url": "https://127.0.0.1:9/"}}'"#,
+        "INSERT INTO webhook_deliveries (id, campaign_id, kind, occurred_at) VALUES ('0b7e6a9e-2f0c-4d4e-9a51-6e1d4c8a7f10', 'd-1', 'ping', now())",
+    ];
+    for statement in webhooks {
+        sqlx::query(statement).execute(&pipeline.database.pool).await.unwrap();
+    }
     for key in ["new_checkout", "f-1", "f-2"] {
         let flag = json!({"key": key, "value": {"color": "blue"}});
         assert_eq!(admin.post("/v1/admin/features", &flag).await.unwrap().status, 200);

@@ -55,6 +55,10 @@ const INGEST_MAY_NOT: &[&str] = &[
     "CREATE TEMPORARY TABLE own (n int)",
     "DROP TABLE events",
     "SET ROLE ec_events",
+    "DELETE FROM webhook_deliveries",
+    "DELETE FROM webhook_endpoints",
+    "UPDATE webhook_endpoints SET webhook = NULL",
+    "UPDATE webhook_deliveries SET last_status = 200",
     "SELECT pg_read_file('PG_VERSION')",
 ];
 
@@ -97,6 +101,10 @@ const WORKER_MAY_NOT: &[&str] = &[
     "UPDATE dead_letters SET payload = ''",
     "DELETE FROM tombstones",
     "DELETE FROM erasures",
+    "DELETE FROM webhook_deliveries",
+    "INSERT INTO webhook_endpoints (campaign_id) VALUES ('c')",
+    "UPDATE webhook_endpoints SET secret = sha256('s')",
+    "UPDATE webhook_deliveries SET user_id = 'u'",
     "UPDATE _sqlx_migrations SET success = false",
     "CREATE TABLE own (n int)",
     "CREATE TEMPORARY TABLE own (n int)",
@@ -112,6 +120,8 @@ const READ_MAY_NOT: &[&str] = &[
     "SELECT identity_secret FROM api_keys",
     "SELECT * FROM api_keys",
     "SELECT salt FROM erasure_secrets",
+    "SELECT secret FROM webhook_endpoints",
+    "SELECT previous_secret FROM webhook_endpoints",
     "INSERT INTO campaigns (id, document) VALUES ('c', '{}')",
     "UPDATE campaigns SET status = 'active'",
     "DELETE FROM events",
@@ -184,11 +194,11 @@ async fn the_reading_role_reads_every_table_but_no_key_and_writes_none() {
     let database = TestDatabase::create(&Services::shared().database_url).await;
     let tables = "SELECT relname::text FROM pg_class
                    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
-    let not_readable = format!("{tables} AND NOT has_table_privilege('ec_read', oid, 'SELECT')");
+    let not_readable = format!("{tables} AND NOT has_table_privilege('ec_read', oid, 'SELECT') ORDER BY 1");
     let not_readable = names(&database.pool, &not_readable).await;
     assert_eq!(
         not_readable,
-        ["api_keys", "erasure_secrets"],
+        ["api_keys", "erasure_secrets", "webhook_endpoints"],
         "deploy/lib/roles.sql should say who may read a new table"
     );
     let can_write = "has_table_privilege('ec_read', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
@@ -265,7 +275,7 @@ async fn an_owner_who_is_no_superuser_makes_them_and_partitions_come_and_go_whoe
     // All that are there, the owner's too: as if none was kept.
     let later = today + chrono::Days::new(50);
     let all = superuser.event_partitions().await.len();
-    let periods = Periods { matches: 400, dead_letters: 90, changes: 1_100 };
+    let periods = Periods { matches: 400, dead_letters: 90, changes: 1_100, webhooks: 30 };
     let rules = Rules { limits: Limits { days: 3, bytes: 0 }, periods, archive: None };
     let dropped = retention::run(&worker, &rules, later).await.unwrap().dropped;
     assert_eq!((dropped.len(), superuser.event_partitions().await.len()), (all, 0), "{dropped:?}");

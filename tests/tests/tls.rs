@@ -1,30 +1,16 @@
 //! The links to PostgreSQL and NATS: encrypted, with certificates checked, when the addresses ask for it; and the login to NATS.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use sqlx::Executor;
+use tests::certificates::make_certificates;
 use tests::client::Client;
 use tests::eventually::eventually;
 use tests::folder::Folder;
 use tests::pipeline::{Pipeline, Setup};
 use tests::program::{Program, run};
 use tests::services::{PrivateNats, PrivatePostgres};
-
-/// Makes an authority `<name>.pem` and, signed by it, a server's `<name>-server.pem` and `.key` for 127.0.0.1.
-fn make_certificates(folder: &Path, name: &str) {
-    let script = format!(
-        "printf 'subjectAltName=IP:127.0.0.1\\n' >san
-         openssl ecparam -genkey -name prime256v1 -noout -out {name}.key
-         openssl req -x509 -new -key {name}.key -days 2 -subj /CN={name} -out {name}.pem
-         openssl ecparam -genkey -name prime256v1 -noout -out {name}-server.key
-         openssl req -new -key {name}-server.key -subj /CN=server -out server.csr
-         openssl x509 -req -in server.csr -CA {name}.pem -CAkey {name}.key -CAcreateserial -days 2 -extfile san -out {name}-server.pem"
-    );
-    let output = Command::new("sh").args(["-ec", &script]).current_dir(folder).output().expect("sh can be run");
-    assert!(output.status.success(), "openssl, which this test needs: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// Switches TLS on in a running server. Its user may not read our folder, so it writes the files itself.
 async fn switch_tls_on(pipeline: &Pipeline, folder: &Path) {

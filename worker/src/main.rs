@@ -16,6 +16,7 @@ use worker::commands::import_legacy::{ImportLegacy, Incomplete};
 use worker::commands::recount_sums::RecountSums;
 use worker::commands::repartition::Repartition;
 use worker::commands::retention::Retention;
+use worker::commands::webhooks::Webhooks;
 
 /// Stores the events of the stream, matches campaigns and keeps the books.
 #[derive(Parser)]
@@ -66,6 +67,9 @@ enum Command {
     /// Lists, shows, redrives and discards events that could not be stored.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Lists what receivers of webhooks are told, lets paused ones go on, and sends messages again.
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// Brings the data.json of the old EmbeddedCraft server in; run again, it adds what is missing and overwrites nothing.
     ///
     /// Campaigns, segments and flags are written as the owner of the database (DATABASE_URL); users and events go through the stream, so
@@ -82,6 +86,7 @@ async fn main() -> ExitCode {
         Command::Check => worker::commands::check::check().await,
         Command::Migrate => worker::commands::migrate::migrate().await,
         Command::DeadLetters(what) => worker::commands::dead_letters::dead_letters(what).await,
+        Command::Webhooks(what) => worker::commands::webhooks::webhooks(what).await,
         Command::Explain(explain) => explain.run().await,
         Command::Backtest(backtest) => backtest.run().await,
         Command::ExportUser(export) => export.run().await,

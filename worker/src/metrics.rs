@@ -10,7 +10,7 @@ use shared::domain::outcome::Tally;
 use shared::store::failure;
 
 /// Name, kind and meaning of each metric, for `/metrics` and the README's table.
-pub static ALL: [(&str, &str, &str); 43] = [
+pub static ALL: [(&str, &str, &str); 49] = [
     (
         "worker_events_read_total",
         "counter",
@@ -89,6 +89,24 @@ pub static ALL: [(&str, &str, &str); 43] = [
     ),
     ("retention_days_dropped_total", "counter", "days that this process has dropped, by `why`: age, bytes"),
     ("archive_failures_total", "counter", "exports of a day by this process that failed; the day stays"),
+    (
+        "webhook_attempts_total",
+        "counter",
+        "messages to receivers that this process tried to send, by `outcome`: delivered, failed (and tried again), given_up, cancelled (the event is gone), interrupted",
+    ),
+    ("webhook_attempt_seconds", "histogram", "one attempt, from the name's resolution to the answer"),
+    (
+        "webhook_pending",
+        "gauge",
+        "messages that are still to be sent, of webhooks that are neither paused nor disabled",
+    ),
+    ("webhook_oldest_pending_seconds", "gauge", "how long ago the oldest of these was written; 0 when there is none"),
+    ("webhook_held", "gauge", "messages that wait because their webhook is paused, disabled or gone"),
+    (
+        "webhook_paused_endpoints",
+        "gauge",
+        "webhooks that are paused after failures in a row: a person must look, and resume them",
+    ),
     ("stream_bytes", "gauge", "bytes in the stream of a `lane`"),
     ("stream_max_bytes", "gauge", "bytes that stream may hold"),
     (
@@ -128,6 +146,9 @@ pub fn start(build_version: &'static str) {
         counter!("retention_days_dropped_total", "why" => why).increment(0);
     }
     counter!("archive_failures_total").increment(0);
+    for outcome in ["delivered", "failed", "given_up", "cancelled", "interrupted"] {
+        counter!("webhook_attempts_total", "outcome" => outcome).increment(0);
+    }
     failure::count_as("worker_database_errors_total");
     halted(false);
     gauge!("worker_build_info", "version" => build_version).set(1.0);
@@ -254,6 +275,25 @@ pub fn day_dropped(why: &'static str) {
 /// A day could not be exported.
 pub fn archive_failed() {
     counter!("archive_failures_total").increment(1);
+}
+
+/// A message was sent, or was not.
+pub fn webhook_attempt(outcome: &'static str) {
+    counter!("webhook_attempts_total", "outcome" => outcome).increment(1);
+}
+
+/// How long an attempt took.
+pub fn webhook_took(took: Duration) {
+    histogram!("webhook_attempt_seconds").record(took);
+}
+
+/// Messages that wait to be sent with the age of the oldest, those that are held, and paused endpoints. Each worker reports the same
+/// figures.
+pub fn webhooks(pending: u64, oldest: Duration, held: u64, paused: u64) {
+    gauge!("webhook_pending").set(precise(pending));
+    gauge!("webhook_oldest_pending_seconds").set(oldest.as_secs_f64());
+    gauge!("webhook_held").set(precise(held));
+    gauge!("webhook_paused_endpoints").set(precise(paused));
 }
 
 /// How full a lane's stream is, and how far back it reaches.

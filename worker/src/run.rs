@@ -22,15 +22,20 @@ use crate::own::crew;
 use crate::own::owner::Assignment;
 use crate::settings::Settings;
 use crate::status::Board;
+use crate::webhooks;
+use crate::webhooks::dispatch::Dispatcher;
 use crate::{Problem, http, metrics};
 
 /// Jobs that have a leader. Each holds a connection while it leads, beside those that it works with: these must not come from the same
 /// pool, or leaders would wait for each other.
 const LEADERS: u32 = 6;
+/// Of what sends webhooks: it claims, and notes what came of it.
+const WEBHOOK_CONNECTIONS: u32 = 2;
 
 const LAG_INTERVAL: Duration = Duration::from_secs(2);
 const BACKUPS_INTERVAL: Duration = Duration::from_secs(10);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
+const WEBHOOKS_INTERVAL: Duration = Duration::from_secs(10);
 const ERASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the worker. Returns when it has stopped well; an error when something failed.
@@ -70,10 +75,14 @@ pub async fn run() -> Result<(), Problem> {
     let limits = connection::SessionLimits::default();
     let leaders = connection::pool(connection::options(&settings.pipeline, "ec-worker-leaders", limits)?, LEADERS);
     start_jobs(&settings, (&pool, &leaders), &stream, &layout, &stop);
+    let own =
+        connection::pool(connection::options(&settings.pipeline, "ec-worker-webhooks", limits)?, WEBHOOK_CONNECTIONS);
+    let sending = Dispatcher::new(own, settings.webhooks.clone(), stop.clone())?;
+    let sending = stop.supervise("webhooks", sending.run());
 
     tokio::select! {
         // A failure was reported by the supervisor already.
-        _ = owners => {}
+        _ = async { tokio::join!(owners, sending) } => {}
         () = stop.aborting() => return Err("stopped before everything was handed over; nothing is lost".into()),
     }
     tracing::info!("stopped");
@@ -163,6 +172,11 @@ fn start_jobs(
             }
             Ok(erasure::measure(&p).await?)
         }
+    });
+    let p = pool.clone();
+    every(stop, "counting webhooks", WEBHOOKS_INTERVAL, move || {
+        let p = p.clone();
+        async move { Ok(webhooks::measure::measure(&p).await?) }
     });
     let p = pool.clone();
     every(stop, "counting dead letters", DEAD_LETTERS_INTERVAL, move || {

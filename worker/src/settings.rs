@@ -11,6 +11,8 @@ use crate::erasure::receipt;
 use crate::archive::folder::Folder;
 use crate::jobs::retention::Rules;
 use crate::jobs::retention::sweep::Periods;
+use crate::webhooks;
+use crate::webhooks::reach::Reach;
 
 static WORKER_LISTEN: Setting =
     Setting::new("WORKER_LISTEN", "127.0.0.1:4101", "address of /livez, /readyz and /metrics; port 0 takes a free one");
@@ -71,6 +73,27 @@ static AUDIT_INTERVAL: Setting = Setting::new(
     "how often the continuous audit compares the stream with the books (`pipeline_audit_imbalance`)",
 );
 
+static WEBHOOK_ALLOW_NETWORKS: Setting = Setting::new(
+    "WEBHOOK_ALLOW_NETWORKS",
+    "",
+    "addresses or networks that webhooks may be sent to although they are not public, also without TLS, with commas, such as 10.20.0.0/16",
+);
+static WEBHOOK_TIMEOUT: Setting =
+    Setting::new("WEBHOOK_TIMEOUT_SECONDS", "10", "longest wait for the answer of a webhook's receiver");
+static WEBHOOK_RETRY: Setting = Setting::new(
+    "WEBHOOK_RETRY_SECONDS",
+    "5",
+    "a message that was not taken is sent again after so long, then four times as long, and so on up to a day; 11 times in all",
+);
+static WEBHOOK_PAUSE_FAILURES: Setting =
+    Setting::new("WEBHOOK_PAUSE_FAILURES", "10", "a webhook is paused after so many failures in a row, …");
+static WEBHOOK_PAUSE: Setting = Setting::new("WEBHOOK_PAUSE_SECONDS", "3600", "… when they began so long ago");
+static WEBHOOK_DAYS: Setting = Setting::new(
+    "WEBHOOK_DAYS",
+    "30",
+    "how long messages to receivers are listed after they were taken or given up; others stay as long as their event",
+);
+
 static ERASURE_SIGNING_KEY: Setting = Setting::new(
     "ERASURE_SIGNING_KEY",
     "",
@@ -79,7 +102,7 @@ static ERASURE_SIGNING_KEY: Setting = Setting::new(
 .secret();
 
 /// Every setting of this group, for the table and `.env.example`.
-pub static ALL: [&Setting; 18] = [
+pub static ALL: [&Setting; 24] = [
     &WORKER_LISTEN,
     &WORKER_NAME,
     &FLUSHERS,
@@ -97,6 +120,12 @@ pub static ALL: [&Setting; 18] = [
     &ARCHIVE_DIR,
     &TRIM_INTERVAL,
     &AUDIT_INTERVAL,
+    &WEBHOOK_ALLOW_NETWORKS,
+    &WEBHOOK_TIMEOUT,
+    &WEBHOOK_RETRY,
+    &WEBHOOK_PAUSE_FAILURES,
+    &WEBHOOK_PAUSE,
+    &WEBHOOK_DAYS,
     &ERASURE_SIGNING_KEY,
 ];
 
@@ -131,6 +160,8 @@ pub struct Settings {
     pub trim_interval: Duration,
     /// Interval of the continuous audit.
     pub audit_interval: Duration,
+    /// How webhooks are sent.
+    pub webhooks: webhooks::Rules,
     /// Signs receipts of erasures; empty: the database's own.
     pub erasure_signing_key: Secret,
 }
@@ -142,6 +173,8 @@ impl Settings {
         let pipeline = Pipeline::read(&mut reader);
         let listen = reader.text(&WORKER_LISTEN);
         let retention = rules(&mut reader, pipeline.retention_days);
+        let lease = reader.duration(&LEASE);
+        let webhooks = webhooks(&mut reader, lease);
         let settings = Self {
             pipeline,
             listen: listen.parse().unwrap_or_else(|_| {
@@ -153,13 +186,14 @@ impl Settings {
             flush_events: size(reader.number(&FLUSH_EVENTS, 1..=100_000)),
             flush_bytes: size(reader.number(&FLUSH_BYTES, 1_024..=256 << 20)),
             flush_age: reader.duration(&FLUSH_AGE),
-            lease: reader.duration(&LEASE),
+            lease,
             session_lock: reader.flag(&SESSION_LOCK),
             replay_window: reader.duration(&REPLAY_WINDOW),
             job_interval: reader.duration(&JOB_INTERVAL),
             retention,
             trim_interval: reader.duration(&TRIM_INTERVAL),
             audit_interval: reader.duration(&AUDIT_INTERVAL),
+            webhooks,
             erasure_signing_key: reader.text(&ERASURE_SIGNING_KEY).into(),
         };
         if let Err(wrong) = receipt::seed_of(settings.erasure_signing_key.expose()) {
@@ -195,6 +229,30 @@ impl Settings {
     }
 }
 
+fn webhooks(reader: &mut Reader, lease: Duration) -> webhooks::Rules {
+    let reach = Reach::parse(&reader.list(&WEBHOOK_ALLOW_NETWORKS)).unwrap_or_else(|bad| {
+        reader
+            .mistake(format!("WEBHOOK_ALLOW_NETWORKS={bad} is neither an address nor a network, such as 10.20.0.0/16"));
+        Reach::default()
+    });
+    let timeout = reader.duration(&WEBHOOK_TIMEOUT);
+    if timeout < Duration::from_millis(100) || timeout > Duration::from_secs(60) {
+        reader.mistake("WEBHOOK_TIMEOUT_SECONDS must be from 0.1 to 60");
+    }
+    let first_retry = reader.duration(&WEBHOOK_RETRY);
+    if first_retry < Duration::from_millis(10) {
+        reader.mistake("WEBHOOK_RETRY_SECONDS must be at least 0.01: a receiver that fails needs a pause");
+    }
+    webhooks::Rules {
+        reach,
+        timeout,
+        first_retry,
+        pause_after_failures: u32::try_from(reader.number(&WEBHOOK_PAUSE_FAILURES, 1..=10_000)).unwrap_or(u32::MAX),
+        pause_after: reader.duration(&WEBHOOK_PAUSE),
+        lease,
+    }
+}
+
 fn rules(reader: &mut Reader, days: u16) -> Rules {
     let bytes = reader.number(&RETENTION_BYTES, 0..=1 << 60);
     let mut period = |setting, least| u16::try_from(reader.number(setting, least..=3_650)).unwrap_or(u16::MAX);
@@ -203,6 +261,7 @@ fn rules(reader: &mut Reader, days: u16) -> Rules {
         matches: period(&MATCHES_DAYS, 90),
         dead_letters: period(&DEAD_LETTERS_DAYS, 1),
         changes: period(&CHANGES_DAYS, 1),
+        webhooks: period(&WEBHOOK_DAYS, 1),
     };
     let archive = Some(reader.text(&ARCHIVE_DIR)).filter(|path| !path.is_empty()).map(Folder::new);
     Rules { limits: Limits { days, bytes }, periods, archive }

@@ -6,6 +6,7 @@
 //! what the pipeline made: why a campaign matched ([`explain`]) and what a draft would have matched ([`backtest`]), [`events`], [`users`], one [`profile`], the [`members`] of a segment ([`scan`]), [`dead_letters`];
 //! [`letter_actions`] drive these again or discard them; [`erasure_actions`] erase people, [`erasures`] are the receipts, and [`user_export`] hands out
 //! all that is stored of somebody;
+//! [`webhooks`] and their [`webhook_deliveries`] tell whether receivers were told;
 //! and [`keys`] makes and revokes keys. [`status`] tells how the pipeline is doing, [`metadata`] which names were seen; both answers are
 //! [`recent`] ones.
 //!
@@ -44,3 +45,5 @@ pub mod status;
 pub mod stored_events;
 pub mod user_export;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;

@@ -25,6 +25,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("FeatureChange", change(&json!({"enabled": false}))),
         ("Feature", stored(&feature)),
         ("VersionChoice", version_choice()),
+        ("WebhookSecret", webhook_secret()),
         ("KeyDraft", key_draft()),
         ("KeyChange", key_change()),
         (
@@ -78,6 +79,7 @@ fn campaign() -> Value {
             "hold_out_percentage": percentage("who are recorded and shown nothing"),
             "variants": {"type": "array", "items": {"type": "object"}, "description": "`name`, `weight`, `config`."},
             "goal": {"type": "object", "description": "`event`, `within_seconds`: what counts as a conversion."},
+            "webhook": {"type": "object", "description": "`url`, `events`, `ordered`, `headers`, `enabled`: who is told of matches. Apps are not shown it."},
             "test_users": {"type": "array", "items": {"type": "string"}, "description": "Who see a draft."},
             "config": {"type": "object", "description": "For the app."},
         },
@@ -212,6 +214,15 @@ fn dead_letters(more: &str, schema: &Value) -> Value {
         "type": "object", "additionalProperties": false, "properties": properties,
         "oneOf": [{"required": ["all"]}, {"anyOf": any}],
         "example": {"sqlstate": "22P05", "dry_run": true},
+    })
+}
+
+fn webhook_secret() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"secret": {"type": ["string", "null"], "pattern": "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$",
+                                  "description": "Base64 of 24 to 64 bytes; absent: a random one."}},
+        "example": {},
     })
 }
 

@@ -29,3 +29,4 @@ pub mod tombstone;
 pub mod traits;
 pub mod user_key;
 pub mod violation;
+pub mod webhook;

@@ -1,5 +1,6 @@
 //! The edge to PostgreSQL that both programs share: connecting, the schema's version, the documents that admins own
-//! with their history, dead letters, erasures and tombstones, and the snapshot of the campaigns; why a campaign matched, and what a draft would have matched; and counting what fails.
+//! with their history, dead letters, erasures and tombstones, webhooks, and the snapshot of the campaigns; why a campaign matched, and
+//! what a draft would have matched; and counting what fails.
 //!
 //! What only one program does with the database lives in that program.
 
@@ -19,3 +20,4 @@ pub mod schema;
 pub mod shown;
 pub mod subject_access;
 pub mod tombstones;
+pub mod webhooks;

@@ -108,6 +108,11 @@ pub async fn export(
         SELECT t.campaign_id, t.event_id FROM matches t
           JOIN unnest($1::text[], $2::text[]) AS k (kind, id) ON t.user_kind = k.kind AND t.user_id = k.id) ORDER BY c.converted_at";
     writer.rows(sqlx::query_scalar(conversions).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
+    writer.begin("webhook_deliveries").await?;
+    let deliveries = format!(
+        "/* subject_access.export.webhook_deliveries */ SELECT (to_jsonb(t) - 'claim')::text FROM webhook_deliveries t {of_keys} ORDER BY t.position"
+    );
+    writer.rows(sqlx::query_scalar(&deliveries).bind(&kinds).bind(&ids).fetch_all(pool).await?).await?;
     writer.begin("active_days").await?;
     let hashes: Vec<Uuid> = subject.keys().map(|key| key.fingerprint()).collect();
     let active = "/* subject_access.export.active_users */ SELECT DISTINCT to_json(a.day)::text FROM active_users a

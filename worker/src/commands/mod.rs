@@ -17,6 +17,7 @@ pub mod recount_sums;
 pub mod repartition;
 pub mod retention;
 pub mod way_in;
+pub mod webhooks;
 
 use shared::store::connection::{self, SessionLimits};
 use sqlx::PgPool;

@@ -2,7 +2,7 @@
 //!
 //! Deleted, or anonymised: then each row stays with its type, name, times and source under one random id, and its own id is replaced by
 //! one that cannot be computed from the user's (`anonymised_id`), alike in all three tables. Rows that are deleted are booked in
-//! `removals` in the same transaction. Ids of events in `late_ids` and `duplicates` go in both cases.
+//! `removals` in the same transaction. Messages to receivers, and ids of events in `late_ids` and `duplicates`, go in both cases.
 //!
 //! Events are taken out of the tables of their days, by name: a day that waits to be exported is no part of `events` any more, and may
 //! come back. A table that is dropped meanwhile fails the sweep, which begins again.
@@ -48,6 +48,14 @@ pub async fn sweep(
 ) -> Result<Counts, sqlx::Error> {
     let strangers: Vec<String> = placeholders.ids().map(str::to_owned).collect();
     let mut counts = Counts::new();
+    // First, so that as little as possible is still sent.
+    loop {
+        let swept = deliveries(pool, keys).await?;
+        *counts.entry("webhook_deliveries").or_default() += swept.unsigned_abs();
+        if swept < ROWS_PER_BATCH {
+            break;
+        }
+    }
     let tables = partitions::all(&mut *pool.acquire().await?).await?;
     for table in tables {
         loop {
@@ -138,6 +146,23 @@ async fn unname(pool: &PgPool, erasure: &Erasure, table: &DayTable) -> Result<u6
     let changed = sqlx::query(&statement).bind(&key.id).bind(&erasure.task.named_by).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(changed.rows_affected())
+}
+
+/// Messages to receivers go in any case: those that are not sent must not be, and the others would tell whose the events were.
+async fn deliveries(pool: &PgPool, keys: &Keys<'_>) -> Result<i64, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let bounds = keys.lock(&mut transaction).await?;
+    become_owner(&mut transaction, Until::Commit).await?;
+    let statement = format!(
+        "/* rows.webhook_deliveries */ {KEYS}, doomed AS MATERIALIZED (
+            SELECT d.position FROM keys k JOIN webhook_deliveries d ON d.user_id = k.id AND d.user_kind = k.kind
+             WHERE d.occurred_at <= k.until LIMIT $4),
+         gone AS (DELETE FROM webhook_deliveries d USING doomed WHERE d.position = doomed.position RETURNING 1)
+         SELECT count(*) FROM gone"
+    );
+    let row = of_keys(&statement, &bounds).fetch_one(&mut *transaction).await?;
+    transaction.commit().await?;
+    sqlx::Row::try_get(&row, 0)
 }
 
 /// One batch of matches with their conversions.

@@ -10,7 +10,7 @@ use shared::domain::rollup::{self, Sums, What};
 use sqlx::PgConnection;
 
 use super::walk::{self, Walked};
-use super::{Context, Incoming, active, duplicates, known, matches, profiles, resends, rows, spans, totals};
+use super::{Context, Incoming, active, duplicates, known, matches, outbox, profiles, resends, rows, spans, totals};
 
 /// Where and when.
 pub struct Plan<'a> {
@@ -77,6 +77,7 @@ pub async fn apply(
     profiles::link(transaction, &walked.links).await?;
     matches::insert(transaction, &walked.matches).await?;
     matches::convert(transaction, &walked.conversions).await?;
+    outbox::insert(transaction, &walked.outgoing).await?;
     totals::add(transaction, &walked.shown).await?;
 
     let mut sums = sums(&fresh, &walked, plan);

@@ -2,7 +2,7 @@
 //!
 //! Order of statements: [`fence`] (lock and advance the positions; who lost a partition stops here) → [`controls`] (erasures, and the
 //! events of erased people drop out) → [`effects`] ([`resends`], events,
-//! then, only for events that were new, their [`spans`], who was [`active`], what is [`known`], the [`walk`], and its traits, links, matches and conversions; of the others
+//! then, only for events that were new, their [`spans`], who was [`active`], what is [`known`], the [`walk`], and its traits, links, matches, conversions and the [`outbox`]; of the others
 //! that they are [`duplicates`]) →
 //! [`dead_letters`] → [`books`] → [`rollups`] → COMMIT. Plain statements only: a process paused inside a COPY keeps its locks and no timeout ends it.
 //!
@@ -23,6 +23,7 @@ pub mod fence;
 pub mod holds;
 pub mod known;
 pub mod matches;
+pub mod outbox;
 pub mod poison;
 pub mod profiles;
 pub mod resends;

@@ -17,11 +17,13 @@ use shared::domain::event::{Event, EventType, Flags};
 use shared::domain::rules::{CountWindow, Counts, Facts, JsonFields};
 use shared::domain::traits::Traits;
 use shared::domain::user_key::{Placeholders, UserKey};
+use shared::domain::webhook::Kind;
 
 use super::Incoming;
 use super::effects::Plan;
 use super::known::{Known, Times};
 use super::matches::{Conversion, Match};
+use super::outbox::Outgoing;
 
 /// What the walk found.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub struct Walked<'a> {
     pub matches: Vec<Match<'a>>,
     /// In order.
     pub conversions: Vec<Conversion<'a>>,
+    /// What receivers are to be told, in order.
+    pub outgoing: Vec<Outgoing<'a>>,
     /// How often campaigns with a global cap were shown.
     pub shown: BTreeMap<&'a str, i64>,
 }
@@ -99,6 +103,16 @@ impl<'a> Walk<'a> {
             let Some(shown) = self.known.shown.get_mut(&(user, campaign.id.as_str())) else { continue };
             let Some(goal) = &campaign.delivery.goal else { continue };
             let Some(open) = shown.open.take_if(|open| goal.converts(*open, event.received_at)) else { continue };
+            if campaign.delivery.webhook.as_ref().is_some_and(|webhook| webhook.enabled && webhook.on_conversion) {
+                self.walked.outgoing.push(Outgoing {
+                    kind: Kind::Conversion,
+                    campaign_id: &campaign.id,
+                    event_id: event.id,
+                    match_event_id: open.event_id,
+                    day: plan.day_of(incoming),
+                    received_at: event.received_at,
+                });
+            }
             self.walked.conversions.push(Conversion {
                 campaign_id: &campaign.id,
                 match_event_id: open.event_id,
@@ -174,6 +188,17 @@ impl<'a> Walk<'a> {
         if disposition == "show" && campaign.delivery.caps.total.is_some() {
             *self.known.totals.entry(id).or_default() += 1;
             *self.walked.shown.entry(id).or_default() += 1;
+        }
+        let told = campaign.delivery.webhook.as_ref().is_some_and(|webhook| webhook.enabled && webhook.on_match);
+        if told && disposition == "show" {
+            self.walked.outgoing.push(Outgoing {
+                kind: Kind::Match,
+                campaign_id: id,
+                event_id: event.id,
+                match_event_id: event.id,
+                day: self.plan.day_of(incoming),
+                received_at: event.received_at,
+            });
         }
         self.walked.matches.push(Match {
             event_id: event.id,

@@ -11,8 +11,8 @@ use super::delivery::{Decision, Delivery, Situation};
 use crate::domain::raw_object::RawObject;
 use crate::domain::rules::{self, Condition, Facts, Fault, Scope};
 
-/// Fields for editors alone: apps are not told who tests a campaign, or how its audience is cut.
-const EDITORS_ONLY: [&str; 4] = ["test_users", "variants", "hold_out_percentage", "rollout_percentage"];
+/// Fields for editors alone: apps are not told who tests a campaign, how its audience is cut, or who else is told.
+const EDITORS_ONLY: [&str; 5] = ["test_users", "variants", "hold_out_percentage", "rollout_percentage", "webhook"];
 
 /// A campaign ready to match.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use super::caps::{Caps, History};
 use super::goal::Goal;
 use super::option::Section;
 use super::schedule::Schedule;
+use super::webhook::Webhook;
 use crate::domain::limits;
 use crate::domain::raw_object::RawObject;
 use crate::domain::rules::Fault;
@@ -39,6 +40,8 @@ pub struct Delivery {
     pub assignment: Assignment,
     /// What it is for.
     pub goal: Option<Goal>,
+    /// Who is told.
+    pub webhook: Option<Webhook>,
     /// Shown even to users who opted out: a receipt, a warning.
     pub ignore_opt_out: bool,
     test_users: Vec<String>,
@@ -139,6 +142,7 @@ impl Delivery {
             caps: Caps::read(document, faults),
             assignment: Assignment::read(document, faults),
             goal: Goal::read(document, faults),
+            webhook: Webhook::read(document, faults),
             ignore_opt_out: top.flag("ignore_opt_out", faults),
             test_users: test_users(&top, faults),
         }

@@ -3,7 +3,7 @@
 //! A campaign document ([`definition`]) is compiled once ([`compile`]) into a [`Catalog`]; an event then meets only the
 //! campaigns that listen to its name: `trigger` and each of `triggers`, exactly as spelt, or with `trigger_match: "loose"` without
 //! case and with `_` as a blank. Then [`delivery`] decides: status or preview, rules ([`crate::domain::rules`]), [`schedule`],
-//! opt-out, roll-out ([`assignment`]), [`caps`], hold-out and variant. A [`goal`] tells what a match was worth.
+//! opt-out, roll-out ([`assignment`]), [`caps`], hold-out and variant. A [`goal`] tells what a match was worth, a [`webhook`] whom to tell of it.
 //! [`explain`] tells people how it came to that, [`backtest`] what would have come of the past; a [`person`] is what is known of a user while their past is gone through again.
 //! Nothing here fails on stored data: a malformed campaign is [`Inert`], says why, and harms no other.
 
@@ -22,6 +22,7 @@ pub mod person;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+pub mod webhook;
 mod window;
 
 pub use catalog::{Catalog, Contents, Listeners, Triggered, Wants, folded};

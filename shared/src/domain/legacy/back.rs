@@ -31,6 +31,8 @@ pub fn campaign(
     updated_at: Option<DateTime<Utc>>,
 ) -> serde_json::Result<RawObject> {
     let mut object = document(campaign, id, created_at, updated_at)?;
+    // The old server would give it to apps.
+    object.remove("webhook");
     let Some(rules) = object.get("rules").map(ToOwned::to_owned) else { return Ok(object) };
     match serde_json::from_str::<Option<Vec<&RawValue>>>(rules.get()) {
         Ok(Some(listed)) if listed.iter().any(|rule| rule.get() == "null") => {

@@ -43,6 +43,6 @@ pub fn somebody() -> String {
 }
 
 /// Text of a client on a terminal: nothing in it may move the cursor or pass for a line of ours.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }

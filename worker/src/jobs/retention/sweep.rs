@@ -22,6 +22,8 @@ pub struct Periods {
     pub dead_letters: u16,
     /// Changes of documents; the last change of each stays.
     pub changes: u16,
+    /// Messages to receivers, after they were taken or given up.
+    pub webhooks: u16,
 }
 
 /// How many rows went, by table; of `ledger` and `rollups`, how many were summed up.
@@ -34,7 +36,7 @@ struct Rule {
     statement: &'static str,
 }
 
-fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 9] {
+fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 12] {
     let ago = |days: u16| today.checked_sub_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MIN);
     let events = oldest_kept(today, rules.limits.days);
     let periods = rules.periods;
@@ -105,6 +107,30 @@ fn rules(rules: &Rules, today: NaiveDate) -> [Rule; 9] {
                                          AND n.version > c.version) LIMIT $2) RETURNING 1)
              SELECT count(*) FROM gone",
         ),
+        rule(
+            "webhook_deliveries",
+            ago(periods.webhooks),
+            "/* sweep.rules.webhook_deliveries */ WITH gone AS (DELETE FROM webhook_deliveries WHERE position IN
+                             (SELECT position FROM webhook_deliveries WHERE state <> 'pending' AND finished_at < $1 LIMIT $2) RETURNING 1)
+             SELECT count(*) FROM gone",
+        ),
+        // What was never sent, because nobody resumed: its event is gone.
+        rule(
+            "webhook_deliveries",
+            events,
+            "/* sweep.rules.webhook_deliveries.2 */ WITH gone AS (DELETE FROM webhook_deliveries WHERE position IN
+                             (SELECT position FROM webhook_deliveries WHERE created_at < $1 LIMIT $2) RETURNING 1)
+             SELECT count(*) FROM gone",
+        ),
+        // With its secret, when no campaign came back for it and nothing is left of it.
+        rule(
+            "webhook_endpoints",
+            ago(periods.webhooks),
+            "/* sweep.rules.webhook_endpoints */ WITH gone AS (DELETE FROM webhook_endpoints WHERE campaign_id IN
+                             (SELECT campaign_id FROM webhook_endpoints e WHERE webhook IS NULL AND changed_at < $1 AND NOT EXISTS
+                                     (SELECT FROM webhook_deliveries d WHERE d.campaign_id = e.campaign_id) LIMIT $2) RETURNING 1)
+             SELECT count(*) FROM gone",
+        ),
         // Hours whose letters are still there are compared with them.
         rule(
             "ledger",
@@ -160,7 +186,7 @@ pub async fn sweep(connection: &mut PgConnection, kept: &Rules, today: NaiveDate
         }
         if all > 0 {
             tracing::info!(table = rule.table, rows = all, "expired rows dropped or summed up");
-            swept.insert(rule.table, all);
+            *swept.entry(rule.table).or_default() += all;
         }
     }
     sqlx::query("/* sweep.retention.2 */ UPDATE retention SET swept_on = $1").bind(today).execute(connection).await?;
