@@ -217,6 +217,44 @@ const flows = {
       /Active users [1-9]/.test((await page.getByRole("slider", { name: /^Active users/ }).getAttribute("aria-valuetext")) ?? ""));
   },
 
+  async a_backtest_counts_whom_a_draft_would_have_matched(page) {
+    const draft = { name: "To be tried", status: "draft", trigger: "product_viewed", rules: [{ type: "event", field: "price", operator: ">=", value: 0 }] };
+    const { id } = await api("POST", "/v1/admin/campaigns", draft);
+    await enter(page, `#/campaigns/${id}/preview`);
+    await page.getByLabel("Days to look back").fill("3");
+    await button(page, "Run the backtest").click();
+    const outcome = page.locator(".outcome");
+    await outcome.waitFor();
+    const result = await api("POST", "/v1/admin/campaigns/backtest", { campaign: draft, days: 3 });
+    same(result.matched_users > 10, true, "users that match");
+    await outcome.getByText(String(result.matched_users), { exact: true }).first().waitFor();
+    // What is being edited is tried as it is, without being saved.
+    await page.getByRole("link", { name: "Edit", exact: true }).click();
+    await page.getByLabel("Value", { exact: true }).fill("1000000");
+    await button(page, "Run the backtest").click();
+    await outcome.waitFor();
+    await outcome.getByText("0", { exact: true }).first().waitFor();
+    same((await api("GET", `/v1/admin/campaigns/${id}`)).rules[0].value, 0, "the stored rule");
+    await button(page, "Discard changes").click();
+  },
+
+  async a_user_learns_why_and_why_not(page) {
+    await enter(page, "#/users/ada");
+    await page.getByRole("row").filter({ hasText: "Demo: a cart of 40 or more" }).getByRole("link", { name: "Why?" }).click();
+    const answer = page.locator(".explained");
+    await answer.getByText("Shown: ").waitFor();
+    await answer.getByText("59").first().waitFor();
+    await page.getByLabel("Event", { exact: true }).selectOption({ label: "One that I make up" });
+    await page.getByLabel("Name", { exact: true }).fill("cart_viewed");
+    await page.getByLabel("Properties").fill('{"cart_total": 12}');
+    await button(page, "Explain").click();
+    await answer.getByText("Not shown: a rule does not hold").waitFor();
+    await answer.getByText("12").first().waitFor();
+    await page.getByLabel("Properties").fill("{");
+    await button(page, "Explain").click();
+    await page.getByText("The properties are no JSON").waitFor();
+  },
+
   async the_live_tail_filters_and_pauses(page) {
     await enter(page, "#/live");
     await page.getByText("Listening to all ingest processes").waitFor();
