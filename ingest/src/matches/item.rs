@@ -33,7 +33,7 @@ pub struct Item {
 
 /// The JSON of it.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Match)]
+#[schema(as = WaitingMatch)]
 pub struct Shown<'a> {
     /// For `POST /v1/matches/ack`: the event's id, a full stop, the campaign's id.
     id: String,

@@ -27,8 +27,12 @@ mod tests {
     #[test]
     fn it_is_what_other_implementations_expect() {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let signed =
-            signature(std::slice::from_ref(&secret), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+        let signed = signature(
+            std::slice::from_ref(&secret),
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            br#"{"test": 2432232314}"#,
+        );
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         let both = signature(&[secret.clone(), vec![1]], "a", 1, b"");
         assert!(both.starts_with(&signature(&[secret], "a", 1, b"")) && both.matches("v1,").count() == 2, "{both}");
