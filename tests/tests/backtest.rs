@@ -43,8 +43,8 @@ fn batches(random: &mut Rng) -> Vec<Value> {
     let mut number = 0;
     while number < EVENTS {
         let mut batch: Vec<Value> = (0..random.usize(1..80)).map(|_| event(random, now, &mut number)).collect();
-        // Of events that were received at one moment the order is known within a day; beyond it, that of the days.
-        batch.sort_by_key(|event| event["timestamp"].as_str().map(|at| at[..10].to_owned()));
+        // As SDKs send them: nobody knows afterwards in which order those of one request stood.
+        batch.sort_by_key(|event| event["timestamp"].as_str().map(str::to_owned));
         batches.push(json!({"batch": batch}));
     }
     batches

@@ -1,8 +1,8 @@
 //! The events of the days in the order of their receipt, a few hundred at a time.
 //!
 //! Each day's partition is read once, by a cursor in order of receipt, and the cursors are merged: an event may come days after the
-//! day it is filed under, and up to a day before. Rows that were received at one moment (a batch) come in the order in which a flush
-//! wrote them, which is known within a partition; across partitions the earlier day comes first. A cursor is opened when the merge gets there, and closed when it has no more.
+//! day it is filed under, and up to a day before. What was received at one moment (a batch) is taken in the order of its own times. A cursor
+//! is opened when the merge gets there, and closed when it has no more.
 
 use std::collections::VecDeque;
 
@@ -111,11 +111,11 @@ impl Days {
         Ok(rows)
     }
 
-    /// Where the earliest row is that was read.
+    /// Where the earliest row is that was read, and when it was received.
     fn first(&self) -> Option<(usize, DateTime<Utc>)> {
-        let heads =
-            self.open.iter().enumerate().filter_map(|(place, open)| Some((place, open.rows.front()?.received_at)));
-        heads.min_by_key(|(place, at)| (*at, *place))
+        let heads = self.open.iter().enumerate().filter_map(|(place, open)| Some((place, open.rows.front()?)));
+        let first = heads.min_by_key(|(place, row)| (row.received_at, row.timestamp, *place));
+        first.map(|(place, row)| (place, row.received_at))
     }
 
     /// Reads on where everything that was read is used up, and closes what has no more.
@@ -198,7 +198,7 @@ impl Filter {
                       {properties}, {context}, {traits}
                  FROM events
                 WHERE day = $1 AND ((type IN ('track', 'page', 'screen') AND {wanted}){identifies})
-                ORDER BY received_at, ctid"#,
+                ORDER BY received_at, "timestamp", ctid"#,
             cursor(day)
         );
         Ok((sql, arguments))

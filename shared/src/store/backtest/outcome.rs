@@ -97,10 +97,7 @@ impl Run<'_> {
                     .to_owned(),
             );
         }
-        notes.push(
-            "Events of one request whose own times lie on different days are taken in the order of these days."
-                .to_owned(),
-        );
+        notes.push("Events of one request are taken in the order of their own times.".to_owned());
         if campaign.delivery.assignment.parts_users() && version.id().is_none() {
             notes.push(
                 "The campaign has no id yet: roll-out and hold-out hit as many users as they will, but others."

@@ -62,24 +62,14 @@ pub struct Event {
     happened_at: DateTime<Utc>,
     #[serde(skip)]
     flags: i16,
-    /// Where its row is; of a described one nowhere.
+    /// The day it is filed under; of a described one none.
     #[serde(skip)]
-    pub place: Option<Place>,
-}
-
-/// Where a row stands among those that were received at the same moment: a flush writes them in the order of arrival.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Its partition.
-    pub day: NaiveDate,
-    /// In the partition, as text.
-    pub row: String,
+    pub day: Option<NaiveDate>,
 }
 
 #[derive(FromRow)]
 struct Row {
     day: NaiveDate,
-    row: String,
     id: Uuid,
     kind: String,
     user_id: Option<String>,
@@ -93,7 +83,7 @@ struct Row {
     context: Option<String>,
 }
 
-const COLUMNS: &str = r#"day, ctid::text AS row, id, type AS kind, user_id, anonymous_id, event, message_id, "timestamp", received_at, flags,
+const COLUMNS: &str = r#"day, id, type AS kind, user_id, anonymous_id, event, message_id, "timestamp", received_at, flags,
     properties::text AS properties, context::text AS context"#;
 
 /// Which rows of `events` are a user's, with the id as `$1` and the placeholders as `$2`.
@@ -160,7 +150,7 @@ pub fn described(described: &Described, user: Option<UserKey<'_>>, now: DateTime
         received_at: at,
         happened_at: at,
         flags: 0,
-        place: None,
+        day: None,
     }
 }
 
@@ -181,7 +171,7 @@ impl From<Row> for Event {
             received_at: row.received_at,
             happened_at: row.timestamp.min(row.received_at),
             flags: row.flags,
-            place: Some(Place { day: row.day, row: row.row }),
+            day: Some(row.day),
         }
     }
 }
@@ -189,7 +179,7 @@ impl From<Row> for Event {
 impl Event {
     /// Is it in the database?
     pub fn is_stored(&self) -> bool {
-        self.place.is_some()
+        self.day.is_some()
     }
 
     /// Whose it is; `None` for a stranger.

@@ -18,12 +18,13 @@ use crate::domain::user_key::UserKey;
 /// Of a day's matches so many are looked at, the latest.
 const MOST_RECENT: i32 = 10_000;
 
-/// Which matches came before: `$1` the event's time of receipt (null: all did), `$2`, `$3` its place, `$4` the position of its own first match, if it
-/// has one, `$5` itself.
-const BEFORE: &str = "event_id <> $5 AND CASE WHEN $2::date IS NULL THEN true WHEN $4::bigint IS NOT NULL THEN position < $4
+/// Which matches came before: `$1` the event's time of receipt, `$2` its day (null: all did), `$3` the position of its own first match, if it
+/// has one, `$4` itself.
+const BEFORE: &str = r#"event_id <> $4 AND CASE WHEN $2::date IS NULL THEN true WHEN $3::bigint IS NOT NULL THEN position < $3
     WHEN coalesce(received_at, matched_at) = $1 THEN
-         (SELECT (e.day, e.ctid) < ($2, coalesce($3, '(0,0)')::tid) FROM events e WHERE e.day = m.day AND e.id = m.event_id)
-    ELSE coalesce(received_at, matched_at) < $1 END";
+         (SELECT (e."timestamp", e.day, e.ctid) < (o."timestamp", o.day, o.ctid) FROM events e, events o
+           WHERE e.day = m.day AND e.id = m.event_id AND o.day = $2 AND o.id = $4)
+    ELSE coalesce(received_at, matched_at) < $1 END"#;
 
 /// A recorded match of the event.
 #[derive(Debug, FromRow)]
@@ -113,9 +114,9 @@ async fn of_user(
     moment: Moment<'_>,
 ) -> Result<History, sqlx::Error> {
     let sql = format!(
-        "/* history.of_user */ SELECT count(*), max(at), coalesce((array_agg(at ORDER BY position DESC) FILTER (WHERE at >= $9))[:$10], '{{}}')
+        "/* history.of_user */ SELECT count(*), max(at), coalesce((array_agg(at ORDER BY position DESC) FILTER (WHERE at >= $8))[:$9], '{{}}')
            FROM (SELECT coalesce(received_at, matched_at) AS at, position FROM matches m
-                  WHERE user_id = $7 AND campaign_id = $8 AND user_kind = $6 AND disposition <> 'preview' AND {BEFORE}) AS shown"
+                  WHERE user_id = $6 AND campaign_id = $7 AND user_kind = $5 AND disposition <> 'preview' AND {BEFORE}) AS shown"
     );
     let (shown, last_at, recent): (i64, Option<DateTime<Utc>>, Vec<DateTime<Utc>>) = moment
         .bind(sqlx::query_as(&sql))
@@ -132,8 +133,8 @@ async fn of_user(
 /// The counter of now, less what was shown from the event on: the counter remembers matches that are not kept any more.
 async fn of_all(snapshot: &mut PgConnection, campaign_id: &str, moment: Moment<'_>) -> Result<u64, sqlx::Error> {
     let sql = format!(
-        "/* history.of_all */ SELECT coalesce((SELECT shown FROM campaign_totals WHERE campaign_id = $6), count(*)) - count(*) FILTER (WHERE NOT before)
-           FROM (SELECT {BEFORE} AS before FROM matches m WHERE campaign_id = $6 AND disposition = 'show') AS shown"
+        "/* history.of_all */ SELECT coalesce((SELECT shown FROM campaign_totals WHERE campaign_id = $5), count(*)) - count(*) FILTER (WHERE NOT before)
+           FROM (SELECT {BEFORE} AS before FROM matches m WHERE campaign_id = $5 AND disposition = 'show') AS shown"
     );
     let query = sqlx::query_as(&sql);
     let (shown,): (i64,) = moment.bind(query).bind(campaign_id).fetch_one(snapshot).await?;
@@ -145,12 +146,6 @@ type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Postgres, T, sqlx::postgres::
 impl<'a> Moment<'a> {
     /// The parameters of [`BEFORE`].
     fn bind<T>(self, query: Query<'a, T>) -> Query<'a, T> {
-        let place = self.event.place.as_ref();
-        query
-            .bind(self.event.received_at)
-            .bind(place.map(|place| place.day))
-            .bind(place.map(|place| place.row.as_str()))
-            .bind(self.position)
-            .bind(self.event.id)
+        query.bind(self.event.received_at).bind(self.event.day).bind(self.position).bind(self.event.id)
     }
 }

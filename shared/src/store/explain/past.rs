@@ -1,4 +1,5 @@
-//! What was known of a user before an event: their stored events, gone through once more in the order of their receipt.
+//! What was known of a user before an event: their stored events, gone through once more in the order of their receipt. What was received at
+//! one moment (a batch) is taken in the order of its own times.
 //!
 //! Traits that no stored identify has set are older than what is kept, so they are taken as they are now; those that a later identify
 //! has set, and none before the event, are taken as missing.
@@ -49,26 +50,24 @@ pub async fn person(
     let sql = format!(
         r#"/* past.person */ SELECT day, CASE WHEN type <> 'identify' THEN event END AS event, "timestamp", received_at, flags,
                   user_id IS NULL OR NOT user_id = ANY($2) AS counts, before, CASE WHEN type = 'identify' THEN traits::text END AS traits
-             FROM (SELECT *, ctid AS place, $6::date IS NULL
-                             OR (received_at, day, ctid) < ($5::timestamptz, $6::date, coalesce($7, '(0,0)')::tid) AS before
+             FROM (SELECT *, ctid AS place, $5::date IS NULL OR (received_at, "timestamp", day, ctid)
+                             < (SELECT o.received_at, o."timestamp", o.day, o.ctid FROM events o WHERE o.day = $5 AND o.id = $6) AS before
                      FROM events WHERE {}) AS e
             WHERE (type = 'identify' AND $4) OR (before AND type IN ('track', 'page', 'screen') AND event = ANY($3))
-            ORDER BY received_at, day, place"#,
+            ORDER BY received_at, "timestamp", day, place"#,
         whose(key.kind)
     );
     let strangers: Vec<&str> = placeholders.ids().collect();
     let names: Vec<&str> = counted.iter().map(String::as_str).collect();
-    let place = event.place.as_ref();
     {
         let mut rows = sqlx::query_as(&sql)
             .bind(key.id)
             .bind(&strangers)
             .bind(&names)
             // Described events come now, and of now the profile tells.
-            .bind(place.is_some())
-            .bind(event.received_at)
-            .bind(place.map(|place| place.day))
-            .bind(place.map(|place| place.row.as_str()))
+            .bind(event.is_stored())
+            .bind(event.day)
+            .bind(event.id)
             .fetch(&mut *snapshot);
         while let Some(row) = rows.try_next().await? {
             let row: Row = row;
@@ -90,7 +89,7 @@ pub async fn person(
         }
     }
     let mut old = now;
-    if place.is_some() {
+    if event.is_stored() {
         set.iter().for_each(|key| old.remove(key));
         note(&old, &later, notes);
     }
