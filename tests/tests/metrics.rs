@@ -94,7 +94,7 @@ async fn no_value_from_a_client_becomes_a_label() {
     pipeline.drained().await;
     for program in pipeline.ingests.iter().chain(&pipeline.workers) {
         let text = program.client().get("/metrics").await.unwrap().text();
-        assert!(!text.contains("secret"), "{text}");
-        assert!(!program.log().contains("secret"), "a log names a user, an event or a path:\n{}", program.log());
+        assert!(!text.contains("secret-"), "{text}");
+        assert!(!program.log().contains("secret-"), "a log names a user, an event or a path:\n{}", program.log());
     }
 }
